@@ -1,0 +1,48 @@
+"""Proprioceptive vectors p_t, by named variant. Training and run time both build them here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clad.contract.conventions import canonical_quaternion
+from clad.errors import unknown_name
+
+# variant -> the fields that are concatenated, with their lengths for a 7-joint arm with two fingers
+PROPRIO_VARIANTS: dict[str, tuple[tuple[str, int], ...]] = {
+    "joint14": (("joint_position", 7), ("joint_velocity", 7)),
+    "joint16": (("joint_position", 7), ("joint_velocity", 7), ("gripper_position", 2)),
+    "ee9": (("gripper_position", 2), ("ee_position", 3), ("ee_quaternion", 4)),
+    "joint16_ee7": (
+        ("joint_position", 7),
+        ("joint_velocity", 7),
+        ("gripper_position", 2),
+        ("ee_position", 3),
+        ("ee_quaternion", 4),
+    ),
+}
+
+
+def proprio_dim(variant: str) -> int:
+    """Length of p_t for a variant."""
+    return sum(n for _, n in _fields(variant))
+
+
+def proprio_vector(state, variant: str) -> np.ndarray:
+    """p_t as float32 (..., D), SI units, from anything with an Observation's or an Episode's state fields.
+
+    Works on one observation and, with leading axes, on a whole episode: the same code feeds training and run time.
+    """
+    parts = []
+    for name, length in _fields(variant):
+        value = np.asarray(getattr(state, name), dtype=np.float64)
+        if value.shape[-1] != length:
+            raise ValueError(f"{name} has {value.shape[-1]} entries, variant {variant} needs {length}")
+        parts.append(canonical_quaternion(value) if name == "ee_quaternion" else value)
+    return np.concatenate(parts, axis=-1).astype(np.float32)
+
+
+def _fields(variant: str) -> tuple[tuple[str, int], ...]:
+    try:
+        return PROPRIO_VARIANTS[variant]
+    except KeyError:
+        raise unknown_name("proprio variant", variant, PROPRIO_VARIANTS) from None

@@ -1,0 +1,116 @@
+"""A robot's contract: one YAML a robot, typed, validated and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+
+import yaml
+
+from clad.errors import CladError, unknown_name
+
+REPRESENTATIONS = ("JOINT_POSITION", "JOINT_DELTA", "OSC_POSE_DELTA", "EE_POSE", "EE_TWIST")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraSpec:
+    """frame: the optical frame that images are stamped with. sim_name: the camera's name in the simulator."""
+
+    frame: str
+    sim_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionSpec:
+    """One action. wire = SI units as in ActionChunk; native = wire / scale, in [-1, 1]."""
+
+    representation: str
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    scale: tuple[float, ...]
+    gripper_index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RobotContract:
+    """What a robot is. A model is trained for one contract and refuses any other (see `hash`)."""
+
+    name: str
+    description: str
+    joint_names: tuple[str, ...]
+    gripper_joint_names: tuple[str, ...]
+    base_frame: str
+    ee_frame: str
+    image_size: int
+    cameras: dict[str, CameraSpec]
+    control_rate: float
+    action: ActionSpec
+
+    @property
+    def control_period(self) -> float:
+        """Seconds that one action lasts."""
+        return 1.0 / self.control_rate
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over every field but the description: equal hash, equal robot."""
+        body = asdict(self)
+        del body["description"]
+        return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def load_contract(name_or_path: str) -> RobotContract:
+    """The contract of a shipped robot by name, or of a YAML file by path.
+
+    Raises UsageError for an unknown name, CladError for a file that is missing a field or has one too many.
+    """
+    shipped = resources.files("clad.contract") / "robots"
+    if name_or_path.endswith((".yaml", ".yml")):
+        source = Path(name_or_path)
+        if not source.is_file():
+            raise CladError(f"robot contract {source} does not exist", "Give a YAML file or a shipped robot's name")
+    else:
+        source = shipped / f"{name_or_path}.yaml"
+        if not source.is_file():
+            raise unknown_name("robot", name_or_path, (f.name[:-5] for f in shipped.iterdir() if f.name.endswith(".yaml")))
+    body = yaml.safe_load(source.read_text())
+    if not isinstance(body, dict):
+        raise CladError(f"robot contract {source} is not a mapping", "See clad/contract/robots/libero.yaml")
+    try:
+        body["cameras"] = {k: _build(CameraSpec, v, f"cameras.{k}") for k, v in body["cameras"].items()}
+        body["action"] = _build(ActionSpec, body["action"], "action")
+        contract = _build(RobotContract, body, "")
+    except (KeyError, AttributeError, TypeError) as error:
+        raise CladError(f"robot contract {source} is malformed: {error}", "See clad/contract/robots/libero.yaml") from error
+    _validate(contract, str(source))
+    return contract
+
+
+def _build(cls, body: dict, where: str):
+    known = {f.name for f in fields(cls)}
+    for key in body:
+        if key not in known:
+            raise unknown_name("contract field", f"{where}.{key}".lstrip("."), known)
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in body.items()})
+
+
+def _validate(c: RobotContract, source: str) -> None:
+    a = c.action
+    problems = []
+    if a.representation not in REPRESENTATIONS:
+        problems.append(f"action.representation '{a.representation}' is none of {', '.join(REPRESENTATIONS)}")
+    if not len(a.names) == len(a.units) == len(a.scale):
+        problems.append("action.names, units and scale differ in length")
+    elif not 0 <= a.gripper_index < len(a.names):
+        problems.append("action.gripper_index is outside action.names")
+    if any(not s > 0 for s in a.scale):
+        problems.append("action.scale must be positive")
+    if len(set(c.joint_names + c.gripper_joint_names)) != len(c.joint_names + c.gripper_joint_names):
+        problems.append("joint names repeat")
+    if not c.control_rate > 0:
+        problems.append("control_rate must be positive")
+    if problems:
+        raise CladError(f"robot contract {source}: {'; '.join(problems)}", "Correct the file")

@@ -1,0 +1,40 @@
+"""What travels between planner, policy and robot: the ROS-free twins of LatentForesight and ActionChunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foresight:
+    """Latent foresight at t+tau, with everything the policy needs; all arrays float32.
+
+    step: control steps since the episode's first observation. seed: the episode's; (seed, step) seeds the sampler.
+    proprio_foresight: (N_p, d), z^p (eq. 12). semantic_foresight: (N_s, d), z^s (eq. 13).
+    semantic_embedding: (D_v,) v_t standardised. instruction_embedding: (D_l,). proprio: (D_p,) p_t standardised.
+    proprio_predicted: (D_p,) h_p(z^p), SI units of the model's proprio variant.
+    encode_latency, plan_latency: wall seconds; plan_latency includes the encoder.
+    """
+
+    step: int
+    seed: int
+    instruction: str
+    proprio_foresight: np.ndarray
+    semantic_foresight: np.ndarray
+    semantic_embedding: np.ndarray
+    instruction_embedding: np.ndarray
+    proprio: np.ndarray
+    proprio_predicted: np.ndarray
+    encode_latency: float
+    plan_latency: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """values: (H, N) float32 actions in wire (SI) units; step 0 is due when `step` was observed. policy_latency: wall seconds."""
+
+    step: int
+    values: np.ndarray
+    policy_latency: float
