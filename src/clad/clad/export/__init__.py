@@ -1,0 +1,1 @@
+"""From torch to ONNX: encoders and model bundles, each with a sidecar and measured parity."""
