@@ -1,0 +1,94 @@
+"""Options that several commands share, with their defaults: each is spelled, bounded and explained once, here.
+
+A command picks what it needs: `options.add(parser, "suite", "task", "out", out={"default": "runs"})`. The launch
+arguments of `clad_bringup` take their defaults and choices from here too, so that `clad sim` and `ros2 launch` agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+PROTOCOLS = ("exact", "classic")
+MODES = ("lockstep", "free-run")
+VISUALS = ("full", "fast")
+PROVIDERS = ("cpu", "cuda", "tensorrt")
+
+
+def count(text: str) -> int:
+    """An integer of at least 1."""
+    return _integer(text, 1)
+
+
+def index(text: str) -> int:
+    """An integer of at least 0."""
+    return _integer(text, 0)
+
+
+def _integer(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not an integer") from None
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} is too small; the least is {least}")
+    return value
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "suite": {"default": "libero_10", "metavar": "SUITE", "help": "LIBERO suite, e.g. libero_10, libero_object"},
+    "task": {"type": index, "default": 0, "metavar": "N", "help": "task index within the suite"},
+    "init": {
+        "type": index,
+        "default": 0,
+        "metavar": "N",
+        "help": "evaluation state of the first episode; the next ones follow",
+    },
+    "episodes": {"type": count, "default": 1, "metavar": "N", "help": "how many episodes"},
+    "seed": {"type": index, "default": 0, "metavar": "N", "help": "seed of the first episode; episode i has seed + i"},
+    "protocol": {
+        "choices": PROTOCOLS,
+        "default": "exact",
+        "help": "exact: the scene repeats bit for bit; classic: as the papers run it, fixtures drift between resets",
+    },
+    "mode": {
+        "choices": MODES,
+        "default": "lockstep",
+        "help": "lockstep: simulated time waits for each chunk; free-run: it follows the wall clock",
+    },
+    "visuals": {
+        "choices": VISUALS,
+        "default": "full",
+        "help": "full: LIBERO's own meshes, for results you report; fast: decimated meshes, several times quicker to render",
+    },
+    "model": {"default": "clad-small", "metavar": "NAME", "help": "model bundle: a directory, or a name in models/"},
+    "provider": {
+        "choices": PROVIDERS,
+        "default": "cpu",
+        "help": "what ONNX Runtime computes on; refused when it is not there",
+    },
+    "threads": {"type": count, "default": 1, "metavar": "N", "help": "CPU threads for inference"},
+    "max-steps": {
+        "type": index,
+        "default": 0,
+        "metavar": "N",
+        "help": "control steps an episode may take; 0: the suite's published limit",
+    },
+    "out": {"default": "runs", "metavar": "DIR", "help": "where the results go"},
+    "json": {"default": None, "metavar": "FILE", "help": "also write the result to FILE"},
+    "resume": {"action": "store_true", "help": "go on with what an interrupted run left in --out"},
+}
+
+
+def add(parser: argparse.ArgumentParser, *names: str, **changes: dict[str, Any]) -> None:
+    """Add the named options to `parser`; `changes` override single fields, e.g. episodes={"default": 50}.
+
+    In `changes` a dash is written as an underscore. Raises KeyError for a name that is not in OPTIONS.
+    """
+    for name in names:
+        spec = {**OPTIONS[name], **changes.pop(name.replace("-", "_"), {})}
+        if spec.get("default") not in (None, "") and "action" not in spec:
+            spec["help"] = f"{spec['help']} (default: %(default)s)"
+        parser.add_argument(f"--{name}", **spec)
+    if changes:
+        raise KeyError(f"changes for options that were not added: {', '.join(changes)}")
