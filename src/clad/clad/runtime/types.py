@@ -13,9 +13,11 @@ class Foresight:
 
     step: control steps since the episode's first observation. seed: the episode's; (seed, step) seeds the sampler.
     proprio_foresight: (N_p, d), z^p (eq. 12). semantic_foresight: (N_s, d), z^s (eq. 13).
+    Both are (0, 0), and proprio_predicted (0,), for a model without a planner (the policy-only variant).
     semantic_embedding: (D_v,) v_t standardised. instruction_embedding: (D_l,). proprio: (D_p,) p_t standardised.
     proprio_predicted: (D_p,) h_p(z^p), SI units of the model's proprio variant.
     encode_latency, plan_latency: wall seconds; plan_latency includes the encoder.
+    fallback: in words, what stood in for a part of the history that never arrived; empty when the history was exact.
     """
 
     step: int
@@ -29,6 +31,7 @@ class Foresight:
     proprio_predicted: np.ndarray
     encode_latency: float
     plan_latency: float
+    fallback: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,133 @@
+"""The planner: observations and executed actions in, grounded latent foresight out (equations 5 to 13)."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from clad.contract import Observation, RobotContract, hold_action, proprio_vector
+from clad.errors import CladError
+from clad.runtime.bundle import ModelBundle, load_encoder
+from clad.runtime.history import History
+from clad.runtime.session import open_session
+from clad.runtime.types import Foresight
+
+WARM_UP_RUNS = 3
+_NO_TOKENS = np.zeros((0, 0), dtype=np.float32)
+
+
+class Planner:
+    """One model's planner with the history of the present episode; `reset` before the first observation of each.
+
+    A foresight is a pure function of the observations and executed actions since `reset`. Not thread-safe: `plan`
+    and `executed` must not overlap. Raises CladError for a bundle of another robot or encoder, or a provider that
+    does not start.
+    """
+
+    def __init__(self, bundle: ModelBundle, contract: RobotContract, *, provider: str = "cpu", threads: int = 1) -> None:
+        bundle.require_contract(contract)
+        self._bundle = bundle
+        self._contract = contract
+        self._encoder = load_encoder(bundle, provider=provider, threads=threads)
+        self._session = open_session(bundle.path / "planner.onnx", provider, threads) if bundle.has_planner else None
+        self._hold = bundle.action(hold_action(contract.action))
+        self._instruction = ""
+        self._text: np.ndarray | None = None
+        self._seed = 0
+        self._history = self._new_history()
+
+    def reset(self, instruction: str, seed: int) -> None:
+        """Begin an episode: forget the past, encode the instruction. Raises CladError for an empty instruction."""
+        if self._text is None or instruction != self._instruction:
+            self._text = self._encoder.text(instruction)
+        self._instruction = instruction
+        self._seed = seed
+        self._history = self._new_history()
+
+    def executed(self, step: int, action: np.ndarray) -> None:
+        """Tell of a native action (N,) that the driver took at control step `step` (after `step` was observed)."""
+        self._history.execute(step, self._bundle.action(action))
+
+    def plan(self, observation: Observation) -> Foresight:
+        """Foresight for this observation. Its step must not lie before the last one's; an equal step plans again.
+
+        Raises CladError before `reset`, for a missing camera and for images of another size than the contract's.
+        """
+        if self._text is None:
+            raise CladError("the planner has no instruction", "Call reset before plan")
+        started = time.perf_counter()
+        visual = self._bundle.visual(self._visual(observation))
+        if self._bundle.blind:
+            visual = np.zeros_like(visual)
+        encoded = time.perf_counter()
+        proprio = self._bundle.proprio(proprio_vector(observation, self._bundle.proprio_variant))
+        self._history.observe(observation.step, proprio, visual)
+        past = self._history.past()
+        z_proprio = z_semantic = _NO_TOKENS
+        predicted = _NO_TOKENS[0:0].reshape(0)
+        if self._session is not None:
+            outputs = self._session.run(
+                ["proprio_foresight", "semantic_foresight", "proprio_predicted"],
+                {
+                    "proprio_past": past.proprio[None],
+                    "visual_past": past.visual[None],
+                    "proprio": proprio[None],
+                    "visual": visual[None],
+                    "text": self._text[None],
+                    "actions": past.actions[None],
+                },
+            )
+            z_proprio, z_semantic, predicted = outputs[0][0], outputs[1][0], self._bundle.proprio.inverse(outputs[2][0])
+        return Foresight(
+            step=observation.step,
+            seed=self._seed,
+            instruction=self._instruction,
+            proprio_foresight=z_proprio,
+            semantic_foresight=z_semantic,
+            semantic_embedding=visual,
+            instruction_embedding=self._text,
+            proprio=proprio,
+            proprio_predicted=predicted,
+            encode_latency=encoded - started,
+            plan_latency=time.perf_counter() - started,
+            fallback=past.fallback,
+        )
+
+    def warm_up(self) -> None:
+        """Run everything a few times on a grey picture, so that the first real plan is not slow; forgets the episode."""
+        size, contract = self._contract.image_size, self._contract
+        image = np.full((size, size, 3), 128, dtype=np.uint8)
+        observation = Observation(
+            step=0,
+            images={camera: image for camera in self._bundle.cameras},
+            joint_position=np.zeros(len(contract.joint_names)),
+            joint_velocity=np.zeros(len(contract.joint_names)),
+            gripper_position=np.zeros(len(contract.gripper_joint_names)),
+            ee_position=np.zeros(3),
+            ee_quaternion=np.array([1.0, 0.0, 0.0, 0.0]),
+        )
+        for _ in range(WARM_UP_RUNS):
+            self.reset("warm up", 0)
+            self.plan(observation)
+        self._text = None
+        self._history = self._new_history()
+
+    def _new_history(self) -> History:
+        return History(horizon=self._bundle.horizon, hold=self._hold)
+
+    def _visual(self, observation: Observation) -> np.ndarray:
+        """v_t before standardisation: (D_v,) float32, all cameras encoded as one batch."""
+        size = (self._contract.image_size, self._contract.image_size, 3)
+        images = []
+        for camera in self._bundle.cameras:
+            image = observation.images.get(camera)
+            if image is None:
+                raise CladError(f"the observation has no image of camera '{camera}'",
+                                f"Model '{self._bundle.name}' needs {', '.join(self._bundle.cameras)}")
+            if image.shape != size:
+                raise CladError(f"the image of camera '{camera}' is {image.shape}, the contract says {size}",
+                                "Set the camera to the contract's image_size")
+            images.append(image)
+        encoded = self._encoder.images(np.stack(images))
+        return np.concatenate([encoded[f][i] for i in range(len(images)) for f in self._bundle.features])

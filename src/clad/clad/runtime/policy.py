@@ -1,0 +1,84 @@
+"""The policy: latent foresight in, an action chunk out (equations 20 to 22), sampled with DDIM."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from clad.contract import RobotContract, native_to_wire
+from clad.runtime.bundle import ModelBundle
+from clad.runtime.ddim import Ddim
+from clad.runtime.session import open_session
+from clad.runtime.types import Chunk, Foresight
+
+WARM_UP_RUNS = 3
+FORESIGHT_INPUTS = ("proprio_foresight", "semantic_foresight")
+
+
+class Policy:
+    """One model's policy. It keeps nothing between calls: a chunk is a pure function of its foresight.
+
+    Raises CladError for a bundle of another robot and for a provider that does not start.
+    """
+
+    def __init__(self, bundle: ModelBundle, contract: RobotContract, *, provider: str = "cpu", threads: int = 1) -> None:
+        bundle.require_contract(contract)
+        self._bundle = bundle
+        self._spec = contract.action
+        self._shape = (1, bundle.horizon, len(contract.action.names))
+        self._condition = open_session(bundle.path / "condition.onnx", provider, threads)
+        self._denoiser = open_session(bundle.path / "denoiser.onnx", provider, threads)
+        self._inputs = {i.name: i.shape for i in self._condition.get_inputs()}
+        self._ddim = Ddim(
+            train_steps=bundle.diffusion.train_steps,
+            sample_steps=bundle.diffusion.sample_steps,
+            prediction=bundle.diffusion.prediction,
+        )
+        self._timesteps = {t: np.array([t], dtype=np.int64) for t in self._ddim.timesteps}
+
+    def act(self, foresight: Foresight) -> Chunk:
+        """The chunk of `horizon` actions, in wire units, for the observation behind this foresight."""
+        started = time.perf_counter()
+        feed = {
+            "proprio": foresight.proprio[None],
+            "visual": foresight.semantic_embedding[None],
+            "text": foresight.instruction_embedding[None],
+        }
+        for name in FORESIGHT_INPUTS:  # each is absent from the graph of a variant that does without it
+            if name in self._inputs:
+                feed[name] = getattr(foresight, name)[None]
+        (condition,) = self._condition.run(["condition"], feed)
+        scaled = self._ddim(
+            lambda x, t: self._denoiser.run(
+                ["prediction"], {"condition": condition, "noisy": x, "timestep": self._timesteps[t]}
+            )[0],
+            chunk_noise(foresight.seed, foresight.step, self._shape),
+        )
+        values = native_to_wire(self._bundle.action.inverse(scaled[0]), self._spec).astype(np.float32)
+        return Chunk(step=foresight.step, values=values, policy_latency=time.perf_counter() - started)
+
+    def warm_up(self) -> None:
+        """Act a few times on zeros, so that the first real chunk is not slow."""
+        blank = {name: np.zeros(shape[1:], dtype=np.float32) for name, shape in self._inputs.items()}
+        tokens = np.zeros((0, 0), dtype=np.float32)
+        foresight = Foresight(
+            step=0,
+            seed=0,
+            instruction="warm up",
+            proprio_foresight=blank.get("proprio_foresight", tokens),
+            semantic_foresight=blank.get("semantic_foresight", tokens),
+            semantic_embedding=blank["visual"],
+            instruction_embedding=blank["text"],
+            proprio=blank["proprio"],
+            proprio_predicted=blank["proprio"],
+            encode_latency=0.0,
+            plan_latency=0.0,
+        )
+        for _ in range(WARM_UP_RUNS):
+            self.act(foresight)
+
+
+def chunk_noise(seed: int, step: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The sampler's starting noise: float32, a function of the episode's seed and the observation's step alone."""
+    return np.random.default_rng([seed, step]).standard_normal(shape).astype(np.float32)
