@@ -1,0 +1,1 @@
+"""Demonstrations: one Episode type, and the files that episodes come from."""

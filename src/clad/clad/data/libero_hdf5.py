@@ -1,0 +1,253 @@
+"""LIBERO's own HDF5 layout, read and written.
+
+    data/                    attrs: tag, total, num_demos, problem_info, env_args, bddl_file_name, ...
+      demo_0/                attrs: num_samples, init_state, instruction, meta
+        actions (T, 7)       native, as executed      states (T, S)   flat MuJoCo states
+        robot_states (T, 9)  rewards, dones (T,)
+        obs/ agentview_rgb, eye_in_hand_rgb (T, H, W, 3)  bottom row first, as upstream
+             joint_states, gripper_states, ee_pos, ee_ori (axis-angle), ee_states
+    and, beyond upstream's: obs/joint_velocities, obs/ee_quat (xyzw), expert_actions, label_valid
+
+HDF5 files break when their writer is killed, so a file under construction is an index of external links to one file per
+demonstration in `<stem>.parts/`. Both kinds of file are replaced atomically: whatever moment the writer dies at, the last
+complete state is there, and any HDF5 reader follows the links. `pack` turns an index into one self-contained file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from clad.contract import image_from_opengl, image_to_opengl
+from clad.data.episode import Episode
+from clad.errors import CladError
+
+IMAGE_DATASETS = {"agentview": "agentview_rgb", "wrist": "eye_in_hand_rgb"}
+_CONTROL_RATE = 20.0  # Hz; for files that hold no velocities
+
+
+def write_episode(path: Path, episode: Episode, *, states: np.ndarray, file_attrs: dict) -> str:
+    """Append one demonstration and return its name in the file ('demo_7'). One writer at a time.
+
+    states: (T, S) flat MuJoCo states before each action. file_attrs: go to `data`, dicts as JSON; equal keys are replaced.
+    """
+    path = Path(path)
+    if len(states) != len(episode):
+        raise CladError(f"{len(states)} states for {len(episode)} steps", "Record one state before each action")
+    parts = parts_folder(path)
+    parts.mkdir(parents=True, exist_ok=True)
+    links = _links(path)
+    name = f"demo_{1 + max((_number(n) for n in links), default=-1)}"
+    part = parts / f"{name}.hdf5"
+    with _replaced(part) as file:
+        _write_demo(file.create_group(f"data/{name}"), episode, np.asarray(states, dtype=np.float64))
+    links[name] = (part, f"/data/{name}")
+    _write_index(path, links, file_attrs)
+    return name
+
+
+def pack(path: Path) -> None:
+    """Turn an index into one self-contained file and remove the parts. Idempotent; safe to kill and repeat."""
+    path = Path(path)
+    _require(path)
+    parts = parts_folder(path)
+    links = _links(path)
+    if any(file != path for file, _ in links.values()):
+        with h5py.File(path) as source, _replaced(path) as target:
+            data = target.create_group("data")
+            data.attrs.update(source["data"].attrs)
+            for name in _sorted_names(links):
+                source.copy(source["data"][name], data, name=name)
+    if parts.is_dir():  # the packed file is in place: what lies here is either in it or was never finished
+        for left in parts.iterdir():
+            left.unlink()
+        parts.rmdir()
+
+
+def read_episodes(path: Path) -> Iterator[Episode]:
+    """Every demonstration of a LIBERO HDF5 file in order, ours or upstream's. Raises CladError for a file that is no such."""
+    for name in episode_names(path):
+        yield read_episode(path, name)
+
+
+def read_episode(path: Path, name: str) -> Episode:
+    """One demonstration by its name in the file.
+
+    Upstream's files lack joint velocities (here: central differences at 20 Hz), a quaternion (from `ee_ori`), expert
+    actions (here: the executed ones) and a per-demo instruction (from the file's problem_info).
+    """
+    with h5py.File(_require(path)) as file:
+        data = file["data"]
+        demo = data[name]
+        obs = demo["obs"]
+        joints = obs["joint_states"][:].astype(np.float64)
+        actions = demo["actions"][:].astype(np.float64)
+        velocities = (
+            obs["joint_velocities"][:]
+            if "joint_velocities" in obs
+            else np.gradient(joints, axis=0) * _CONTROL_RATE
+            if len(joints) > 1
+            else np.zeros_like(joints)
+        )
+        quaternion = obs["ee_quat"][:] if "ee_quat" in obs else Rotation.from_rotvec(obs["ee_ori"][:]).as_quat()
+        return Episode(
+            name=name,
+            instruction=_instruction(demo, data),
+            images={camera: image_from_opengl(obs[key][:]) for camera, key in IMAGE_DATASETS.items() if key in obs},
+            joint_position=joints,
+            joint_velocity=velocities,
+            gripper_position=obs["gripper_states"][:].astype(np.float64),
+            ee_position=obs["ee_pos"][:].astype(np.float64),
+            ee_quaternion=quaternion,
+            executed=actions,
+            expert=demo["expert_actions"][:] if "expert_actions" in demo else actions.copy(),
+            label_valid=demo["label_valid"][:] if "label_valid" in demo else None,
+            meta=json.loads(demo.attrs["meta"]) if "meta" in demo.attrs else {},
+        )
+
+
+def episode_names(path: Path) -> list[str]:
+    """The demonstrations in a file, in order of their number. Empty for an index without any."""
+    with h5py.File(_require(path)) as file:
+        return _sorted_names(file["data"])
+
+
+def parts_folder(path: Path) -> Path:
+    """Where the demonstrations of an unfinished file lie."""
+    return Path(path).with_suffix(".parts")
+
+
+# --- writing
+
+
+class _replaced:
+    """An HDF5 file that takes `path`'s place when the block ends without an error, and not before."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.temporary = path, path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> h5py.File:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = h5py.File(self.temporary, "w")
+        return self.file
+
+    def __exit__(self, kind, *_) -> None:
+        self.file.close()
+        if kind is None:
+            os.replace(self.temporary, self.path)
+        else:
+            self.temporary.unlink(missing_ok=True)
+
+
+def _write_demo(group: h5py.Group, episode: Episode, states: np.ndarray) -> None:
+    n = len(episode)
+    success = np.zeros(n, dtype=np.uint8)
+    success[-1:] = 1  # upstream keeps successes only and ends the episode there
+    orientation = Rotation.from_quat(episode.ee_quaternion).as_rotvec()
+    group["actions"] = episode.executed
+    group["expert_actions"] = episode.expert
+    group["label_valid"] = episode.label_valid
+    group["states"] = states
+    group["robot_states"] = np.hstack([episode.gripper_position, episode.ee_position, episode.ee_quaternion])
+    group["rewards"] = success
+    group["dones"] = success
+    obs = group.create_group("obs")
+    for camera, images in episode.images.items():
+        # one chunk a frame: readers take single frames; level 1 packs rendered pictures about 3:1 at little cost
+        obs.create_dataset(
+            IMAGE_DATASETS.get(camera, f"{camera}_rgb"),
+            data=image_to_opengl(images),
+            chunks=(1, *images.shape[1:]),
+            compression="gzip",
+            compression_opts=1,
+        )
+    obs["joint_states"] = episode.joint_position
+    obs["joint_velocities"] = episode.joint_velocity
+    obs["gripper_states"] = episode.gripper_position
+    obs["ee_pos"] = episode.ee_position
+    obs["ee_quat"] = episode.ee_quaternion
+    obs["ee_ori"] = orientation
+    obs["ee_states"] = np.hstack([episode.ee_position, orientation])
+    group.attrs["num_samples"] = n
+    group.attrs["init_state"] = states[0]
+    group.attrs["instruction"] = episode.instruction
+    group.attrs["source_name"] = episode.name
+    group.attrs["meta"] = json.dumps(episode.meta)
+
+
+def _write_index(path: Path, links: dict[str, tuple[Path, str]], file_attrs: dict) -> None:
+    attrs, total = {}, 0
+    if path.is_file():
+        with h5py.File(path) as old:
+            attrs = dict(old["data"].attrs)
+        if any(file == path for file, _ in links.values()):
+            links = _as_part(path, links)
+    attrs.update({k: json.dumps(v) if isinstance(v, dict) else v for k, v in file_attrs.items()})
+    with _replaced(path) as index:
+        data = index.create_group("data")
+        for name in _sorted_names(links):
+            file, inner = links[name]
+            data[name] = h5py.ExternalLink(os.path.relpath(file, path.parent), inner)
+            with h5py.File(file) as part:
+                total += int(part[inner].attrs["num_samples"])
+        attrs |= {"num_demos": len(links), "total": total, "macros_image_convention": "opengl", "tag": "libero-v1"}
+        data.attrs.update(attrs)
+
+
+def _as_part(path: Path, links: dict[str, tuple[Path, str]]) -> dict[str, tuple[Path, str]]:
+    """Before an index replaces a packed file, the packed file gets a second name among the parts."""
+    packed = parts_folder(path) / f"packed_{max(_number(n) for n in links)}.hdf5"
+    packed.unlink(missing_ok=True)
+    os.link(path, packed)
+    return {name: (packed if file == path else file, inner) for name, (file, inner) in links.items()}
+
+
+def _links(path: Path) -> dict[str, tuple[Path, str]]:
+    """Demonstration -> (file that holds it, its path in there)."""
+    if not path.is_file():
+        return {}
+    with h5py.File(_require(path)) as file:
+        data = file["data"]
+        links = {}
+        for name in data:
+            link = data.get(name, getlink=True)
+            external = isinstance(link, h5py.ExternalLink)
+            links[name] = (path.parent / link.filename, link.path) if external else (path, f"/data/{name}")
+        return links
+
+
+# --- reading
+
+
+def _require(path: Path) -> Path:
+    path = Path(path)
+    if not path.is_file():
+        raise CladError(f"demonstration file {path} does not exist", "Make it with clad demos")
+    try:
+        with h5py.File(path) as file:
+            if "data" in file:
+                return path
+    except OSError as error:
+        raise CladError(f"{path} is not a readable HDF5 file ({error})", "It is truncated or foreign: make it again") from error
+    raise CladError(f"{path} has no group 'data'", "It is not in LIBERO's layout")
+
+
+def _instruction(demo: h5py.Group, data: h5py.Group) -> str:
+    if "instruction" in demo.attrs:
+        return str(demo.attrs["instruction"])
+    problem = json.loads(data.attrs.get("problem_info", "{}"))
+    return str(problem.get("language_instruction", "")).strip('"')
+
+
+def _number(name: str) -> int:
+    return int(name.rsplit("_", 1)[1])
+
+
+def _sorted_names(names) -> list[str]:
+    return sorted((n for n in names if n.startswith("demo_")), key=_number)

@@ -1,0 +1,1 @@
+"""LIBERO: environment, protocols, scene hash, fast visuals, scripted experts, demonstrations, direct rollout."""
