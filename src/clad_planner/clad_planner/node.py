@@ -1,0 +1,212 @@
+"""Planner node: observations and executed actions in, latent foresight out. The work is in clad.runtime.planner."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+from clad.contract import load_contract
+from clad.errors import CladError
+from clad.runtime.bundle import load_bundle
+from clad.runtime.planner import Planner
+from clad_interfaces.msg import EpisodeStatus, ExecutedAction, LatentForesight
+from clad_ros import topics
+from clad_ros.convert import foresight_to_message, observation_from_messages
+from clad_ros.node import CladNode, run_node
+from clad_ros.stamps import control_period_ns, to_ns
+from clad_ros.worker import Worker
+from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock, ClockType
+from sensor_msgs.msg import Image, JointState
+
+from clad_planner.inbox import Episode, Inbox, PlanJob, merge_jobs
+from clad_planner.synchroniser import Synchroniser
+
+JOINTS, POSE = "joint_states", "ee_pose"
+
+
+class PlannerNode(CladNode):
+    """Lock-step: one foresight per observation. Free-run: one each 1/inference_rate s, over the newest observation.
+
+    Messages are collected on the executor's thread and planned on a worker's, so that inference delays no callback.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("planner")
+        self.setting("model", "clad-small", "model bundle: a directory, or a name in models/")
+        self.setting("contract", "libero", "the robot: a shipped contract's name or a YAML file")
+        self.setting("provider", "cpu", "what ONNX Runtime computes on: cpu, cuda, tensorrt")
+        self.setting("threads", 1, "CPU threads for inference")
+        self.setting("inference_rate", 25.0, "free-run: how often a plan is made, Hz of wall time")
+        self._worker: Worker | None = None
+        self._entities: list = []
+        self._timer = None
+
+    def configure(self) -> None:
+        self._contract = load_contract(self.value("contract"))
+        self._bundle = load_bundle(self.value("model"))
+        rate = self.value("inference_rate")
+        if not 0 < rate <= 1000:
+            raise CladError(f"inference_rate {rate} Hz is impossible", "Give a rate between 0 and 1000")
+        self._planner = Planner(
+            self._bundle, self._contract, provider=self.value("provider"), threads=self.value("threads")
+        )
+        self._planner.warm_up()
+        self._planner_episode = 0
+        self._inbox = Inbox(control_period_ns(self._contract))
+        self._synchroniser = Synchroniser([*self._bundle.cameras, JOINTS, POSE])
+        self._submitted: tuple[int, int] | None = None
+        self._planned: tuple[tuple[int, int], LatentForesight] | None = None
+        self._newest_stamp = 0
+        self._seq = self._replaced = 0
+        self._ticks: list[float] = []
+        self._worker = Worker(self._plan, self._failed, merge_jobs)
+
+        self._publisher = self.create_lifecycle_publisher(
+            LatentForesight, topics.LATENT_FORESIGHT, topics.INFERENCE_QOS
+        )
+        subscribe = self.create_subscription
+        self._entities = [
+            subscribe(EpisodeStatus, topics.EPISODE, self._on_episode, topics.EPISODE_QOS),
+            subscribe(ExecutedAction, topics.EXECUTED_ACTION, self._on_executed, topics.ACTION_QOS),
+            subscribe(JointState, topics.JOINT_STATES, lambda m: self._on_stream(JOINTS, m), topics.STATE_QOS),
+            subscribe(PoseStamped, topics.EE_POSE, lambda m: self._on_stream(POSE, m), topics.STATE_QOS),
+        ]
+        for camera in self._bundle.cameras:
+            callback = lambda m, camera=camera: self._on_stream(camera, m)  # noqa: E731
+            self._entities.append(subscribe(Image, topics.image_topic(camera), callback, topics.IMAGE_QOS))
+        # the steady clock: in free-run inference keeps its rate whatever sim time does
+        self._timer = self.create_timer(1.0 / rate, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.diagnostics.set(model=self._bundle.id, provider=self.value("provider"))
+
+    def release(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+            self.destroy_timer(self._timer)
+            for entity in self._entities:
+                self.destroy_subscription(entity)
+            self.destroy_lifecycle_publisher(self._publisher)
+            self._entities = []
+
+    # --- arrivals, on the executor's thread
+
+    def _on_episode(self, message: EpisodeStatus) -> None:
+        if message.phase == EpisodeStatus.RUNNING:
+            self._inbox.begin(
+                Episode(
+                    id=message.episode,
+                    start=to_ns(message.header.stamp),
+                    instruction=message.instruction,
+                    seed=message.seed,
+                    lockstep=message.mode == "lockstep",
+                )
+            )
+            self._plan_if_ready()
+        else:
+            self._inbox.end()
+            self._ticks = []
+
+    def _on_executed(self, message: ExecutedAction) -> None:
+        if tuple(message.names) != self._contract.action.names:
+            self.diagnostics.error(f"executed_action: names are {', '.join(message.names)}, not the contract's")
+            return
+        self._inbox.executed(message.episode, message.step, np.array(message.values, dtype=np.float64))
+        self._plan_if_ready()
+
+    def _on_stream(self, stream: str, message) -> None:
+        stamp = to_ns(message.header.stamp)
+        self._newest_stamp = max(self._newest_stamp, stamp)
+        group = self._synchroniser.add(stream, stamp, message)
+        if group is not None:
+            self._inbox.observed(stamp, group)
+            self._plan_if_ready(repeated=True)
+
+    def _plan_if_ready(self, repeated: bool = False) -> None:
+        """Lock-step: plan the observation once its past is here; if it comes `repeated`, tell the same foresight again."""
+        if not self.active or self._inbox.episode is None or not self._inbox.episode.lockstep:
+            return
+        job = self._inbox.job()
+        if job is None:
+            return
+        if job.key != self._submitted:
+            self._submit(job)
+        elif repeated and self._planned is not None and self._planned[0] == job.key:
+            self._publish(self._planned[1])
+
+    def _on_timer(self) -> None:
+        episode = self._inbox.episode
+        if not self.active or episode is None or episode.lockstep:
+            return
+        self._note_period()
+        job = self._inbox.job()
+        if job is None:
+            return
+        age = self._newest_stamp - job.stamp
+        if age > self._bundle.horizon * control_period_ns(self._contract):
+            missing = ", ".join(self._synchroniser.missing(self._newest_stamp))
+            self.diagnostics.error(f"the newest complete observation is {age / 1e9:.2f} s old; waiting for {missing}")
+            return
+        self._submit(job)
+
+    def _submit(self, job: PlanJob) -> None:
+        self._submitted = job.key
+        if not self._worker.submit(job):
+            self._replaced += 1
+            self.diagnostics.set(observations_replaced=self._replaced)
+
+    def _note_period(self) -> None:
+        """Once a second: by how much the timer misses its period, over the last seconds."""
+        self._ticks = [*self._ticks[-250:], time.monotonic()]
+        if len(self._ticks) > 2 and len(self._ticks) % 25 == 0:
+            error = np.abs(np.diff(self._ticks) - 1.0 / self.value("inference_rate")) * 1e3
+            p50, p99 = np.percentile(error, [50, 99])
+            self.diagnostics.set(period_error_ms_p50=f"{p50:.3f}", period_error_ms_p99=f"{p99:.3f}")
+
+    # --- planning, on the worker's thread
+
+    def _plan(self, job: PlanJob) -> None:
+        if job.episode.id != self._planner_episode:
+            self._planner.reset(job.episode.instruction, job.episode.seed)
+            self._planner_episode = job.episode.id
+        for step, action in job.executed:
+            self._planner.executed(step, action)
+        images = {camera: job.messages[camera] for camera in self._bundle.cameras}
+        observation = observation_from_messages(
+            images, job.messages[JOINTS], job.messages[POSE], step=job.step, contract=self._contract
+        )
+        foresight = self._planner.plan(observation)
+        if foresight.fallback and job.episode.lockstep:
+            raise CladError(f"joined in mid-episode ({foresight.fallback}); waiting for the next episode")
+        message = foresight_to_message(
+            foresight,
+            stamp=job.stamp,
+            seq=0,
+            episode=job.episode.id,
+            horizon=self._bundle.horizon,
+            model_id=self._bundle.id,
+            contract=self._contract,
+        )
+        self._publish(message)
+        self._planned = (job.key, message)
+        latency = f"{foresight.plan_latency * 1e3:.2f}"
+        if foresight.fallback:
+            self.diagnostics.warn(f"planning with a gap: {foresight.fallback}", plan_latency_ms=latency, plans=self._seq)
+        else:
+            self.diagnostics.ok("planning", plan_latency_ms=latency, plans=self._seq)
+
+    def _publish(self, message: LatentForesight) -> None:
+        self._seq += 1
+        message.seq = self._seq
+        self._publisher.publish(message)
+
+    def _failed(self, error: Exception) -> None:
+        """No foresight for this observation; the same one is taken up again should it come with good data."""
+        self._submitted = None
+        text = str(error) if isinstance(error, CladError) else f"internal error: {error!r}"
+        self.diagnostics.error(f"no foresight: {text}")
+
+
+def main() -> None:
+    sys.exit(run_node(PlannerNode))

@@ -1,0 +1,78 @@
+"""Policy node: latent foresight in, a chunk of actions out. The work is in clad.runtime.policy."""
+
+from __future__ import annotations
+
+import sys
+
+from clad.contract import load_contract
+from clad.errors import CladError
+from clad.runtime.bundle import load_bundle
+from clad.runtime.policy import Policy
+from clad_interfaces.msg import ActionChunk, LatentForesight
+from clad_ros import topics
+from clad_ros.convert import chunk_to_message, foresight_from_message
+from clad_ros.node import CladNode, run_node
+from clad_ros.worker import Worker
+
+
+class PolicyNode(CladNode):
+    """One chunk per foresight; where foresights come faster than chunks can be made, the newest wins."""
+
+    def __init__(self) -> None:
+        super().__init__("policy")
+        self.setting("model", "clad-small", "model bundle: a directory, or a name in models/; the planner's")
+        self.setting("contract", "libero", "the robot: a shipped contract's name or a YAML file")
+        self.setting("provider", "cpu", "what ONNX Runtime computes on: cpu, cuda, tensorrt")
+        self.setting("threads", 1, "CPU threads for inference")
+        self._worker: Worker | None = None
+
+    def configure(self) -> None:
+        self._contract = load_contract(self.value("contract"))
+        self._bundle = load_bundle(self.value("model"))
+        self._policy = Policy(
+            self._bundle, self._contract, provider=self.value("provider"), threads=self.value("threads")
+        )
+        self._policy.warm_up()
+        self._seq = self._dropped = 0
+        self._worker = Worker(self._act, self._failed)
+        self._publisher = self.create_lifecycle_publisher(ActionChunk, topics.ACTION_CHUNK, topics.INFERENCE_QOS)
+        self._subscription = self.create_subscription(
+            LatentForesight, topics.LATENT_FORESIGHT, self._on_foresight, topics.INFERENCE_QOS
+        )
+        self.diagnostics.set(model=self._bundle.id, provider=self.value("provider"), foresights_dropped=0)
+
+    def release(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+            self.destroy_subscription(self._subscription)
+            self.destroy_lifecycle_publisher(self._publisher)
+
+    def _on_foresight(self, message: LatentForesight) -> None:
+        if not self.active:
+            return
+        if message.model_id != self._bundle.id:
+            self.diagnostics.error(
+                f"no chunk: the foresight is of model {message.model_id}, this policy is {self._bundle.id}; "
+                "start planner and policy with the same model"
+            )
+            return
+        if not self._worker.submit(message):
+            self._dropped += 1
+            self.diagnostics.set(foresights_dropped=self._dropped)
+
+    def _act(self, message: LatentForesight) -> None:
+        chunk = self._policy.act(foresight_from_message(message))
+        self._seq += 1
+        self._publisher.publish(
+            chunk_to_message(chunk, message, seq=self._seq, model_id=self._bundle.id, contract=self._contract)
+        )
+        self.diagnostics.ok("acting", policy_latency_ms=f"{chunk.policy_latency * 1e3:.2f}", chunks=self._seq)
+
+    def _failed(self, error: Exception) -> None:
+        text = str(error) if isinstance(error, CladError) else f"internal error: {error!r}"
+        self.diagnostics.error(f"no chunk: {text}")
+
+
+def main() -> None:
+    sys.exit(run_node(PolicyNode))

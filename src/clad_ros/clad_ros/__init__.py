@@ -1,0 +1,1 @@
+"""What every node shares. Nothing in here decides anything: the work is in `clad`, which knows no ROS."""

@@ -1,0 +1,244 @@
+"""Messages <-> the library's types. Every array, joint name and frame crosses the ROS border in this file.
+
+Whatever arrives is checked against the robot's contract; what does not fit raises a CladError that names the stream
+and the fault, so that it can stand in /diagnostics as it is.
+"""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from clad.contract import Observation, RobotContract
+from clad.errors import CladError
+from clad.runtime.types import Chunk, Foresight
+from clad_interfaces.msg import ActionChunk, LatentForesight
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import CameraInfo, Image, JointState
+
+from clad_ros.stamps import control_period_ns, duration_msg, seconds_to_ns, time_msg, to_ns
+
+
+# ---- observations -----------------------------------------------------------------------------------------------
+
+
+def image_to_message(image: np.ndarray, stamp: int, frame: str) -> Image:
+    """(H, W, 3) uint8 rgb, row 0 at the top, to rgb8. `tobytes` because rclpy copies a list element by element."""
+    height, width, _ = image.shape
+    message = Image(height=height, width=width, encoding="rgb8", is_bigendian=0, step=width * 3, data=image.tobytes())
+    message.header.stamp = time_msg(stamp)
+    message.header.frame_id = frame
+    return message
+
+
+def image_from_message(message: Image, size: int, stream: str) -> np.ndarray:
+    """rgb8 of exactly (size, size) to (H, W, 3) uint8; read-only, it shares the message's memory."""
+    if message.encoding != "rgb8":
+        raise CladError(f"{stream}: encoding is '{message.encoding}', the contract wants rgb8")
+    if (message.height, message.width) != (size, size):
+        raise CladError(f"{stream}: image is {message.width}x{message.height}, the contract wants {size}x{size}")
+    if message.step != size * 3 or len(message.data) != size * size * 3:
+        raise CladError(f"{stream}: {len(message.data)} bytes in rows of {message.step} are no {size}x{size} rgb8 image")
+    image = np.frombuffer(message.data, dtype=np.uint8).reshape(size, size, 3)
+    image.flags.writeable = False
+    return image
+
+
+def camera_info(intrinsics: np.ndarray, size: int, stamp: int, frame: str) -> CameraInfo:
+    """CameraInfo of an ideal pinhole camera with matrix K (3, 3) in pixels."""
+    k = np.asarray(intrinsics, dtype=np.float64)
+    message = CameraInfo(height=size, width=size, distortion_model="plumb_bob", d=[0.0] * 5)
+    message.k = k.ravel()
+    message.r = np.eye(3).ravel()
+    message.p = np.hstack([k, np.zeros((3, 1))]).ravel()
+    message.header.stamp = time_msg(stamp)
+    message.header.frame_id = frame
+    return message
+
+
+def joint_state_message(observation: Observation, contract: RobotContract, stamp: int) -> JointState:
+    """Arm joints (rad, rad/s), then fingers (m); a finger's velocity is not part of the contract and is NaN."""
+    names = contract.joint_names + contract.gripper_joint_names
+    unknown = np.full(len(contract.gripper_joint_names), np.nan)
+    message = JointState(name=list(names))
+    message.position = _doubles(np.concatenate([observation.joint_position, observation.gripper_position]))
+    message.velocity = _doubles(np.concatenate([observation.joint_velocity, unknown]))
+    message.header.stamp = time_msg(stamp)
+    message.header.frame_id = contract.base_frame
+    return message
+
+
+def ee_pose_message(observation: Observation, contract: RobotContract, stamp: int) -> PoseStamped:
+    """Hand pose in the contract's base frame, quaternion xyzw."""
+    message = PoseStamped()
+    message.header.stamp = time_msg(stamp)
+    message.header.frame_id = contract.base_frame
+    p, q = message.pose.position, message.pose.orientation
+    p.x, p.y, p.z = (float(v) for v in observation.ee_position)
+    q.x, q.y, q.z, q.w = (float(v) for v in observation.ee_quaternion)
+    return message
+
+
+def observation_from_messages(
+    images: Mapping[str, Image], joints: JointState, pose: PoseStamped, *, step: int, contract: RobotContract
+) -> Observation:
+    """The observation that messages of one stamp make; joints are found by name, in whatever order they come."""
+    fingers = contract.gripper_joint_names
+    return Observation(
+        step=step,
+        images={camera: image_from_message(m, contract.image_size, camera) for camera, m in images.items()},
+        joint_position=_by_name(joints, "position", contract.joint_names),
+        joint_velocity=_by_name(joints, "velocity", contract.joint_names),
+        gripper_position=_by_name(joints, "position", fingers),
+        **_pose(pose, contract),
+    )
+
+
+def _by_name(message: JointState, field: str, names: Sequence[str]) -> np.ndarray:
+    index = {name: i for i, name in enumerate(message.name)}
+    values = getattr(message, field)
+    missing = [name for name in names if name not in index]
+    if missing:
+        raise CladError(f"joint_states: {', '.join(missing)} missing")
+    if len(values) != len(message.name):
+        raise CladError(f"joint_states: {len(values)} {field} values for {len(message.name)} names")
+    picked = np.array([values[index[name]] for name in names], dtype=np.float64)
+    bad = [name for name, finite in zip(names, np.isfinite(picked)) if not finite]
+    if bad:
+        raise CladError(f"joint_states: {field} of {', '.join(bad)} is not a finite number")
+    return picked
+
+
+def _pose(message: PoseStamped, contract: RobotContract) -> dict[str, np.ndarray]:
+    if message.header.frame_id != contract.base_frame:
+        raise CladError(f"ee_pose: frame is '{message.header.frame_id}', the contract wants '{contract.base_frame}'")
+    p, q = message.pose.position, message.pose.orientation
+    position, quaternion = np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w])
+    if not (np.isfinite(position).all() and np.isfinite(quaternion).all()):
+        raise CladError("ee_pose: not every number is finite")
+    if abs(np.linalg.norm(quaternion) - 1.0) > 1e-3:
+        raise CladError("ee_pose: the quaternion is not of unit length")
+    return {"ee_position": position, "ee_quaternion": quaternion}
+
+
+# ---- foresight --------------------------------------------------------------------------------------------------
+
+
+def foresight_to_message(
+    foresight: Foresight, *, stamp: int, seq: int, episode: int, horizon: int, model_id: str, contract: RobotContract
+) -> LatentForesight:
+    """stamp: the observation's, ns. horizon: tau, control steps."""
+    message = LatentForesight(
+        seq=seq,
+        episode=episode,
+        step=foresight.step,
+        seed=foresight.seed,
+        instruction=foresight.instruction,
+        horizon_steps=horizon,
+        horizon=duration_msg(horizon * control_period_ns(contract)),
+        proprio_tokens=len(foresight.proprio_foresight),
+        proprio_foresight=_floats(foresight.proprio_foresight),
+        semantic_tokens=len(foresight.semantic_foresight),
+        semantic_foresight=_floats(foresight.semantic_foresight),
+        semantic_embedding=_floats(foresight.semantic_embedding),
+        instruction_embedding=_floats(foresight.instruction_embedding),
+        proprio=_floats(foresight.proprio),
+        proprio_predicted=_floats(foresight.proprio_predicted),
+        encode_latency=duration_msg(seconds_to_ns(foresight.encode_latency)),
+        plan_latency=duration_msg(seconds_to_ns(foresight.plan_latency)),
+        model_id=model_id,
+    )
+    message.header.stamp = time_msg(stamp)
+    message.header.frame_id = contract.base_frame
+    return message
+
+
+def foresight_from_message(message: LatentForesight) -> Foresight:
+    """The inverse; raises CladError when tokens and values do not go together or a value is not finite."""
+    arrays = {
+        "proprio_foresight": _tokens(message, "proprio"),
+        "semantic_foresight": _tokens(message, "semantic"),
+        **{
+            name: np.frombuffer(getattr(message, name), dtype=np.float32)
+            for name in ("semantic_embedding", "instruction_embedding", "proprio", "proprio_predicted")
+        },
+    }
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise CladError(f"latent_foresight: {name} holds a value that is not finite")
+    return Foresight(
+        step=message.step,
+        seed=message.seed,
+        instruction=message.instruction,
+        encode_latency=to_ns(message.encode_latency) / 1e9,
+        plan_latency=to_ns(message.plan_latency) / 1e9,
+        **arrays,
+    )
+
+
+def _tokens(message: LatentForesight, kind: str) -> np.ndarray:
+    count = getattr(message, f"{kind}_tokens")
+    values = np.frombuffer(getattr(message, f"{kind}_foresight"), dtype=np.float32)
+    if count == 0 and values.size == 0:
+        return values.reshape(0, 0)
+    if count == 0 or values.size % count:
+        raise CladError(f"latent_foresight: {values.size} {kind}_foresight values do not make {count} tokens")
+    return values.reshape(count, -1)
+
+
+# ---- chunks -----------------------------------------------------------------------------------------------------
+
+
+def chunk_to_message(
+    chunk: Chunk, foresight: LatentForesight, *, seq: int, model_id: str, contract: RobotContract
+) -> ActionChunk:
+    """The chunk made from `foresight`: step 0 is due at the observation's stamp, the last may act until its time is over."""
+    spec = contract.action
+    period, start = control_period_ns(contract), to_ns(foresight.header.stamp)
+    message = ActionChunk(
+        seq=seq,
+        episode=foresight.episode,
+        obs_stamp=foresight.header.stamp,
+        foresight_seq=foresight.seq,
+        step_dt=duration_msg(period),
+        names=list(spec.names),
+        units=list(spec.units),
+        representation=getattr(ActionChunk, spec.representation),
+        steps=len(chunk.values),
+        values=_floats(chunk.values),
+        valid_until=time_msg(start + len(chunk.values) * period),
+        policy_latency=duration_msg(seconds_to_ns(chunk.policy_latency)),
+        model_id=model_id,
+    )
+    message.header.stamp = foresight.header.stamp
+    message.header.frame_id = contract.base_frame
+    return message
+
+
+def chunk_values(message: ActionChunk, contract: RobotContract) -> np.ndarray:
+    """(H, N) float32 in SI units; raises CladError unless the chunk speaks of exactly this robot's actions."""
+    spec = contract.action
+    if message.representation != getattr(ActionChunk, spec.representation):
+        raise CladError(f"action_chunk: representation {message.representation} is not {spec.representation}")
+    if tuple(message.names) != spec.names:
+        raise CladError(f"action_chunk: names are {', '.join(message.names)}, the contract's {', '.join(spec.names)}")
+    if tuple(message.units) != spec.units:
+        raise CladError(f"action_chunk: units are {', '.join(message.units)}, the contract's {', '.join(spec.units)}")
+    if to_ns(message.step_dt) <= 0:
+        raise CladError("action_chunk: step_dt is not positive")
+    if message.steps == 0 or len(message.values) != message.steps * len(spec.names):
+        raise CladError(f"action_chunk: {len(message.values)} values are not {message.steps} steps of {len(spec.names)}")
+    values = np.frombuffer(message.values, dtype=np.float32).reshape(message.steps, len(spec.names))
+    if not np.isfinite(values).all():
+        raise CladError("action_chunk: a value is not finite")
+    return values
+
+
+def _floats(values: np.ndarray) -> array.array:
+    """float32[] as rclpy takes it without a copy per element."""
+    return array.array("f", np.ascontiguousarray(values, dtype=np.float32).tobytes())
+
+
+def _doubles(values: np.ndarray) -> array.array:
+    return array.array("d", np.ascontiguousarray(values, dtype=np.float64).tobytes())

@@ -1,0 +1,31 @@
+"""Names and QoS of every topic, service and action, in one place (table and reasons: docs/architecture.md)."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+
+def _reliable(depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:
+    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
+
+
+CLOCK, CLOCK_QOS = "/clock", _reliable(1)
+IMAGE_QOS = _reliable(5)
+JOINT_STATES, EE_POSE, STATE_QOS = "/joint_states", "/ee_pose", _reliable(50)
+EXECUTED_ACTION, ACTION_QOS = "/executed_action", _reliable(50)
+EPISODE, EPISODE_QOS = "/episode", _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
+LATENT_FORESIGHT, ACTION_CHUNK, INFERENCE_QOS = "/latent_foresight", "/action_chunk", _reliable(5)
+DIAGNOSTICS, DIAGNOSTICS_QOS = "/diagnostics", _reliable(10)
+
+RESET_EPISODE, STEP, RUN_EPISODE = "/reset_episode", "/step", "/run_episode"
+START_RECORDING, STOP_RECORDING = "/start_recording", "/stop_recording"
+
+
+def image_topic(camera: str) -> str:
+    """Where a camera's images are, e.g. /agentview/image_raw."""
+    return f"/{camera}/image_raw"
+
+
+def camera_info_topic(camera: str) -> str:
+    """Where a camera's calibration is, stamped like its images."""
+    return f"/{camera}/camera_info"
