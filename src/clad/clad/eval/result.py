@@ -1,0 +1,240 @@
+"""result.json (schema 1): what users script against. Written anew after every episode, atomically, so it can be resumed.
+
+The file holds rows and what is computed from them; nothing else is kept, so merging and resuming are just more rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from clad.errors import CladError
+from clad.eval.episodes import EpisodeSpec
+from clad.eval.machine import machine, versions
+from clad.eval.stats import latency_summary, wilson
+
+SCHEMA = 1
+OUTCOMES = ("success", "timeout", "aborted")
+# fields that two results must share for their rows to be of one experiment
+SETTINGS = ("suite", "protocol", "mode", "visuals", "model")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeRecord:
+    """One row. bag, video: paths relative to result.json, None when there is none. timing: see `episode_timing`.
+
+    outcome: 'success' | 'timeout' | 'aborted'. init_index: None for a scene sampled by `seed`.
+    """
+
+    suite: str
+    task: int
+    instruction: str
+    init_index: int | None
+    seed: int
+    success: bool
+    outcome: str
+    steps: int
+    scene_hash: str
+    action_hash: str
+    state_hash: str
+    bag: str | None = None
+    video: str | None = None
+    timing: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple:
+        """What makes this row this row: resuming skips keys that are there."""
+        return (self.suite, self.task, -1 if self.init_index is None else self.init_index, self.seed)
+
+
+def spec_key(spec: EpisodeSpec) -> tuple:
+    """The key that the row of this episode will have."""
+    return (spec.suite, spec.task, -1 if spec.init_index is None else spec.init_index, spec.seed)
+
+
+def episode_timing(
+    *,
+    encode: Sequence[float],
+    plan: Sequence[float],
+    policy: Sequence[float],
+    render: float,
+    physics: float,
+    wall: float,
+    **more: Any,
+) -> dict[str, Any]:
+    """A row's `timing`. encode, plan (encoder included), policy: s, one a chunk; render, physics, wall: s in total.
+
+    `compute` is observation to chunk: plan plus policy of the same chunk. `more` is added as it is.
+    """
+    compute = [a + b for a, b in zip(plan, policy, strict=True)]
+    latencies = {"encode": encode, "plan": plan, "policy": policy, "compute": compute}
+    return {
+        **{name: latency_summary(values) for name, values in latencies.items()},
+        "render_s": round(render, 3),
+        "physics_s": round(physics, 3),
+        "wall_s": round(wall, 3),
+        **more,
+    }
+
+
+@dataclass(slots=True, kw_only=True)
+class EvalResult:
+    """A result file in the making. Rows are kept in the order of (suite, task, init_index, seed), however they came.
+
+    model: {'name', 'sha256'}. protocol: 'exact' | 'classic' | 'sampled'. started: ISO 8601, UTC. wall_s: seconds that all
+    runs which filled this file took together.
+    """
+
+    suite: str
+    protocol: str
+    mode: str
+    visuals: str
+    model: dict[str, str]
+    started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
+    wall_s: float = 0.0
+    machine: dict[str, Any] = field(default_factory=machine)
+    versions: dict[str, str] = field(default_factory=versions)
+    episodes: list[EpisodeRecord] = field(default_factory=list)
+
+    def add(self, record: EpisodeRecord) -> None:
+        """Add a row, or replace the one of the same episode."""
+        self.episodes = sorted([r for r in self.episodes if r.key != record.key] + [record], key=lambda r: r.key)
+
+    def has(self, spec: EpisodeSpec) -> bool:
+        """Whether this episode has its row already. An aborted one has not: it is run again."""
+        return any(r.key == spec_key(spec) and r.outcome != "aborted" for r in self.episodes)
+
+    def merge(self, other: EvalResult) -> None:
+        """Take over the other's rows. Raises CladError when the two are of different experiments."""
+        differing = [name for name in SETTINGS if getattr(self, name) != getattr(other, name)]
+        if differing:
+            what = "; ".join(f"{name} is {getattr(other, name)}, not {getattr(self, name)}" for name in differing)
+            raise CladError(f"results of different experiments cannot be merged: {what}", "Use another --out")
+        for record in other.episodes:
+            self.add(record)
+        self.started = min(self.started, other.started)
+        self.wall_s += other.wall_s
+
+    @property
+    def successes(self) -> int:
+        """How many rows succeeded."""
+        return sum(r.success for r in self.episodes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The file's content, in the published order of fields."""
+        n, k = len(self.episodes), self.successes
+        return {
+            "schema": SCHEMA,
+            "n": n,
+            "successes": k,
+            "success_rate": k / n if n else 0.0,
+            "wilson_95": list(wilson(k, n)),
+            "suite": self.suite,
+            "protocol": self.protocol,
+            "mode": self.mode,
+            "visuals": self.visuals,
+            "model": self.model,
+            "machine": self.machine,
+            "versions": self.versions,
+            "started": self.started,
+            "wall_s": round(self.wall_s, 3),
+            "episodes": [asdict(r) for r in self.episodes],
+        }
+
+    def write(self, path: Path) -> None:
+        """Replace `path` by the present state in one step: a kill leaves the old file or the new one, never half."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
+        os.replace(temporary, path)
+
+
+def read_result(path: Path) -> EvalResult:
+    """A result file read back. Raises CladError when it is missing, damaged or breaks the schema."""
+    try:
+        body = json.loads(path.read_text())
+    except OSError as error:
+        raise CladError(f"{path} cannot be read: {error.strerror}", "Give a result.json") from error
+    except ValueError as error:
+        raise CladError(f"{path} is not JSON ({error})", "Remove it or restore a whole copy") from error
+    validate(body, str(path))
+    settings = {name: body[name] for name in (*SETTINGS, "started", "wall_s", "machine", "versions")}
+    return EvalResult(**settings, episodes=[EpisodeRecord(**row) for row in body["episodes"]])
+
+
+def validate(body: Any, source: str = "result") -> None:
+    """Check a result's content against schema 1, its summary against its rows too.
+
+    Raises CladError naming the first field that is wrong.
+    """
+    error = min(_validator().iter_errors(body), key=lambda e: list(map(str, e.absolute_path)), default=None)
+    if error is not None:
+        where = ".".join(map(str, error.absolute_path)) or "the top level"
+        raise CladError(f"{source} breaks the schema at {where}: {error.message}", "It must be a result.json, schema 1")
+    k, n = sum(row["success"] for row in body["episodes"]), len(body["episodes"])
+    if (body["n"], body["successes"]) != (n, k):
+        raise CladError(f"{source} says {body['successes']} of {body['n']}, its rows {k} of {n}", "Restore a whole copy")
+
+
+@cache
+def _validator():
+    import jsonschema
+
+    return jsonschema.Draft202012Validator(result_schema())
+
+
+def result_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of result.json."""
+    text, number, count, rate = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}, {
+        "type": "number", "minimum": 0, "maximum": 1}
+    digest = {"type": "string", "pattern": "^([0-9a-f]{64})?$"}  # empty when an episode was aborted before it began
+    optional = {"type": ["string", "null"]}
+
+    def record(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {"type": "object", "required": list(properties), "properties": properties, **more}
+
+    row = record(
+        {
+            "suite": text,
+            "task": count,
+            "instruction": text,
+            "init_index": {"type": ["integer", "null"], "minimum": 0},
+            "seed": count,
+            "success": {"type": "boolean"},
+            "outcome": {"enum": list(OUTCOMES)},
+            "steps": count,
+            "scene_hash": digest,
+            "action_hash": digest,
+            "state_hash": digest,
+            "bag": optional,
+            "video": optional,
+            "timing": {"type": "object"},
+        },
+        additionalProperties=False,
+    )
+    return record(
+        {
+            "schema": {"const": SCHEMA},
+            "n": count,
+            "successes": count,
+            "success_rate": rate,
+            "wilson_95": {"type": "array", "items": rate, "minItems": 2, "maxItems": 2},
+            "suite": text,
+            "protocol": {"enum": ["exact", "classic", "sampled"]},
+            "mode": {"enum": ["lockstep", "free-run"]},
+            "visuals": {"enum": ["full", "fast"]},
+            "model": record({"name": text, "sha256": digest}),
+            "machine": {"type": "object"},
+            "versions": {"type": "object", "additionalProperties": text},
+            "started": text,
+            "wall_s": number,
+            "episodes": {"type": "array", "items": row},
+        },
+        additionalProperties=False,
+    )

@@ -1,0 +1,158 @@
+"""One episode in this process, without ROS. The bridge runs the same loop in the same order and keeps the same log."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clad.contract import Observation, wire_to_native
+from clad.errors import UsageError
+
+if TYPE_CHECKING:
+    from clad.runtime.planner import Planner
+    from clad.runtime.policy import Policy
+    from clad.sim.libero_env import LiberoEnv
+
+SAMPLED = "sampled"  # the protocol of a scene that is sampled by its seed instead of loaded from an evaluation state
+
+
+class EpisodeLog:
+    """What an episode has come to so far. The hashes cover every action and every state, so equal hashes, equal episodes.
+
+    action_hash: SHA-256 over the native actions' float64 bytes. state_hash: over the simulator states' float64 bytes,
+    the first observation's state included. steps: control steps executed. total_reward: the episode's return.
+    """
+
+    def __init__(self, state: np.ndarray) -> None:
+        """state: flat simulator state (S,) at the first observation."""
+        self._actions = hashlib.sha256()
+        self._states = hashlib.sha256(_float64_bytes(state))
+        self.steps = 0
+        self.total_reward = 0.0
+
+    def record(self, action: np.ndarray, state: np.ndarray, reward: float) -> None:
+        """One executed native action (N,), the state (S,) it led to and its reward."""
+        self._actions.update(_float64_bytes(action))
+        self._states.update(_float64_bytes(state))
+        self.steps += 1
+        self.total_reward += reward
+
+    @property
+    def action_hash(self) -> str:
+        """Hexadecimal, over all actions so far."""
+        return self._actions.hexdigest()
+
+    @property
+    def state_hash(self) -> str:
+        """Hexadecimal, over all states so far."""
+        return self._states.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeResult:
+    """How an episode ended. outcome: 'success' | 'timeout'. Times are wall seconds.
+
+    encode, plan, policy: one entry a chunk (plan includes encode). fallbacks: chunks planned on an incomplete history.
+    """
+
+    success: bool
+    outcome: str
+    steps: int
+    total_reward: float
+    instruction: str
+    init_index: int | None
+    seed: int
+    scene_hash: str
+    action_hash: str
+    state_hash: str
+    encode: tuple[float, ...]
+    plan: tuple[float, ...]
+    policy: tuple[float, ...]
+    render_time: float
+    physics_time: float
+    wall_time: float
+    fallbacks: int
+
+
+def run_episode(
+    env: LiberoEnv,
+    planner: Planner,
+    policy: Policy,
+    *,
+    init_index: int | None,
+    seed: int,
+    protocol: str,
+    execute_steps: int,
+    max_steps: int,
+    instruction: str = "",
+    on_frame: Callable[[Observation], None] | None = None,
+) -> EpisodeResult:
+    """Reset, then observe, plan, act and execute `execute_steps` actions, until success or `max_steps` control steps.
+
+    init_index: the evaluation state, None with protocol 'sampled' (a scene of its own, drawn from `seed`).
+    instruction: empty for the task's own words. on_frame: called with an observation with images at every control step,
+    the last included; rendering them all costs time but changes nothing in the episode.
+    """
+    started, rendered, stepped = time.perf_counter(), env.render_seconds, env.physics_seconds
+    if (init_index is None) != (protocol == SAMPLED):
+        raise UsageError(f"protocol '{protocol}' with initial state {init_index}",
+                         "A sampled scene has no evaluation state; every other protocol needs one")
+    if protocol == SAMPLED:
+        env.reset_sampled(seed)
+    else:
+        env.reset(init_index, seed, protocol)
+    instruction = instruction or env.instruction
+    planner.reset(instruction, seed)
+    log = EpisodeLog(env.state())
+    encode, plan, act = [], [], []
+    done, fallbacks = False, 0
+    observation = env.observe()
+    if on_frame:
+        on_frame(observation)
+    while not done and log.steps < max_steps:
+        foresight = planner.plan(observation)
+        chunk = policy.act(foresight)
+        encode.append(foresight.encode_latency)
+        plan.append(foresight.plan_latency)
+        act.append(chunk.policy_latency)
+        fallbacks += bool(foresight.fallback)
+        for action in wire_to_native(chunk.values[: min(execute_steps, max_steps - log.steps)], env.contract.action):
+            planner.executed(log.steps, action)
+            step = env.step(action)
+            log.record(action, env.state(), step.reward)
+            done = step.done
+            if on_frame:
+                observation = env.observe()
+                on_frame(observation)
+            if done:
+                break
+        if not (on_frame or done):
+            observation = env.observe()
+    return EpisodeResult(
+        success=done,
+        outcome="success" if done else "timeout",
+        steps=log.steps,
+        total_reward=log.total_reward,
+        instruction=instruction,
+        init_index=init_index,
+        seed=seed,
+        scene_hash=env.scene_hash(),
+        action_hash=log.action_hash,
+        state_hash=log.state_hash,
+        encode=tuple(encode),
+        plan=tuple(plan),
+        policy=tuple(act),
+        render_time=env.render_seconds - rendered,
+        physics_time=env.physics_seconds - stepped,
+        wall_time=time.perf_counter() - started,
+        fallbacks=fallbacks,
+    )
+
+
+def _float64_bytes(values: np.ndarray) -> bytes:
+    return np.ascontiguousarray(values, dtype=np.float64).tobytes()
