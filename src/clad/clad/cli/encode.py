@@ -15,14 +15,29 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--demos", type=Path, default=Path("data/demos"), metavar="DIR",
-                        help="folder of demonstrations (*.hdf5), or one file (default: %(default)s)")
-    parser.add_argument("--encoder", type=Path, default=Path("models/encoder-offline"), metavar="DIR",
-                        help="encoder directory (default: %(default)s)")
-    parser.add_argument("--robot", default="libero", metavar="NAME",
-                        help="contract of the robot that the demonstrations show (default: %(default)s)")
-    parser.add_argument("--workers", type=options.count, default=1, metavar="N",
-                        help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--demos",
+        type=Path,
+        default=Path("data/demos"),
+        metavar="DIR",
+        help="folder of demonstrations (*.hdf5), or one file (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--encoder",
+        type=Path,
+        default=Path("models/encoder-offline"),
+        metavar="DIR",
+        help="encoder directory (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--robot",
+        default="libero",
+        metavar="NAME",
+        help="contract of the robot that the demonstrations show (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers", type=options.count, default=1, metavar="N", help="processes (default: %(default)s)"
+    )
     options.add(parser, "out", "threads", out={"default": "data/features", "help": "the cache; encoding resumes in it"})
 
 

@@ -58,14 +58,18 @@ def overview() -> str:
     return f"usage: clad COMMAND [options]\n\n{DESCRIPTION}\n\ncommands:\n{rows}\n\n{EPILOG}"
 
 
-def parser_for(command: str) -> argparse.ArgumentParser:
-    """The argument parser of one command; the module's EXAMPLES, where it has some, close its help.
-
-    Raises UsageError for a command that does not exist, naming the nearest ones.
-    """
+def module_of(command: str) -> ModuleType:
+    """The module of one command. Raises UsageError for a command that does not exist, naming the nearest ones."""
     if command not in COMMANDS or importlib.util.find_spec(COMMANDS[command]) is None:
         raise unknown_name("command", command, available())
-    module = importlib.import_module(COMMANDS[command])
+    return importlib.import_module(COMMANDS[command])
+
+
+def parse(command: str, module: ModuleType, argv: list[str]) -> argparse.Namespace:
+    """The command's arguments. EXAMPLES, where the module has some, close its help.
+
+    A module with PASS_THROUGH gets what it did not declare as `args.rest`; for all others that is bad usage.
+    """
     examples = getattr(module, "EXAMPLES", "")
     parser = argparse.ArgumentParser(
         prog=f"clad {command}",
@@ -75,7 +79,10 @@ def parser_for(command: str) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    return parser
+    if not getattr(module, "PASS_THROUGH", False):
+        return parser.parse_args(argv)
+    args, args.rest = parser.parse_known_args(argv)
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -88,8 +95,8 @@ def main(argv: list[str] | None = None) -> int:
         if argv[0] == "--version":
             print(f"clad {__version__}")
             return 0
-        args = parser_for(argv[0]).parse_args(argv[1:])
-        return importlib.import_module(COMMANDS[argv[0]]).run(args)
+        module = module_of(argv[0])
+        return module.run(parse(argv[0], module, argv[1:]))
     except SystemExit as stop:  # argparse has printed its message already
         return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
     except KeyboardInterrupt:
