@@ -166,9 +166,8 @@ def drawing() -> str:
             errors.append(f"{backend}: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     if not works:
         raise CladError("; ".join(errors), "apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri, or libosmesa6")
-    return f"{' and '.join(works)} draw" + (
-        "" if not errors else f" ({errors[0].split(':')[0]} does not; one is enough)"
-    )
+    rest = [error.split(":")[0] for error in errors]
+    return f"works with {' and '.join(works)}" + (f" (not with {rest[0]}; one is enough)" if rest else "")
 
 
 def interfaces() -> str:
