@@ -57,13 +57,13 @@ def camera_info(intrinsics: np.ndarray, size: int, stamp: int, frame: str) -> Ca
     return message
 
 
-def joint_state_message(observation: Observation, contract: RobotContract, stamp: int) -> JointState:
-    """Arm joints (rad, rad/s), then fingers (m); a finger's velocity is not part of the contract and is NaN."""
-    names = contract.joint_names + contract.gripper_joint_names
-    unknown = np.full(len(contract.gripper_joint_names), np.nan)
-    message = JointState(name=list(names))
+def joint_state_message(
+    observation: Observation, gripper_velocity: np.ndarray, contract: RobotContract, stamp: int
+) -> JointState:
+    """Arm joints (rad, rad/s), then fingers (m, m/s). gripper_velocity: (G,); an Observation does not carry it."""
+    message = JointState(name=list(contract.joint_names + contract.gripper_joint_names))
     message.position = _doubles(np.concatenate([observation.joint_position, observation.gripper_position]))
-    message.velocity = _doubles(np.concatenate([observation.joint_velocity, unknown]))
+    message.velocity = _doubles(np.concatenate([observation.joint_velocity, gripper_velocity]))
     message.header.stamp = time_msg(stamp)
     message.header.frame_id = contract.base_frame
     return message
