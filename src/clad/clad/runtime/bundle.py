@@ -245,6 +245,8 @@ def _check_consistency(b: ModelBundle) -> None:
         problems.append(f"execute_steps {b.execute_steps} does not divide the horizon {b.horizon}")
     if (b.diffusion.schedule, b.diffusion.sampler) != ("squaredcos_cap_v2", "ddim"):
         problems.append(f"schedule '{b.diffusion.schedule}' with sampler '{b.diffusion.sampler}' is not supported")
+    if not b.tasks:
+        problems.append("tasks is empty")
     problems += [f"files lists no {name}" for name in REQUIRED_FILES if name not in b.files]
     if problems:
         raise CladError(f"{b.path / SIDECAR} is inconsistent: {'; '.join(problems)}", _REFETCH)

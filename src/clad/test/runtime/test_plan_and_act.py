@@ -1,0 +1,184 @@
+"""Planner and policy on a tiny model in the real formats, against the same computation written out by hand."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from tiny_bundle import CAMERAS, FEATURES, write_tiny_bundle
+
+from clad.contract import proprio_vector
+from clad.errors import CladError
+from clad.runtime.bundle import load_bundle, load_encoder
+from clad.runtime.planner import Planner
+from clad.runtime.policy import Policy, chunk_noise
+
+TASK = "pick up the book"
+
+
+@pytest.fixture
+def bundle(tiny_models):
+    return load_bundle(tiny_models / "tiny")
+
+
+@pytest.fixture
+def planner(bundle, contract):
+    planner = Planner(bundle, contract)
+    planner.reset(TASK, seed=3)
+    return planner
+
+
+@pytest.fixture
+def policy(bundle, contract):
+    return Policy(bundle, contract)
+
+
+def roll(planner, make_observation, steps=12, execute=3, seed=0):
+    """Foresights of an episode with random executed actions."""
+    rng, foresights = np.random.default_rng(seed), []
+    for step in range(0, steps + 1, execute):
+        foresights.append(planner.plan(make_observation(step)))
+        for s in range(step, step + execute):
+            planner.executed(s, rng.uniform(-1, 1, 7))
+    return foresights
+
+
+def assert_equal(a, b):
+    for name in ("proprio_foresight", "semantic_foresight", "semantic_embedding", "proprio", "proprio_predicted"):
+        assert np.array_equal(getattr(a, name), getattr(b, name)), name
+
+
+def test_a_foresight_is_what_the_graphs_compute_from_the_exact_past(planner, bundle, make_observation):
+    foresight = roll(planner, make_observation)[-1]
+    encoder = load_encoder(bundle)
+
+    def visual(step):
+        out = encoder.images(np.stack([make_observation(step).images[c] for c in CAMERAS]))
+        v = np.concatenate([out[f][i] for i in range(2) for f in FEATURES])
+        return np.clip((v - bundle.visual.mean) / bundle.visual.std, -4, 4)
+
+    def proprio(step):
+        p = proprio_vector(make_observation(step), "joint16_ee7")
+        return np.clip((p - bundle.proprio.mean) / bundle.proprio.std, -5, 5)
+
+    executed = np.random.default_rng(0).uniform(-1, 1, (12, 7))[6:]
+    low, high = np.array([-0.8] * 6 + [-1.0]), np.array([0.6] * 6 + [1.0])
+    feed = {
+        "proprio_past": proprio(6), "visual_past": visual(6), "proprio": proprio(12), "visual": visual(12),
+        "text": encoder.text(TASK), "actions": np.clip(2 * (executed - low) / (high - low) - 1, -1, 1),
+    }
+    session = ort.InferenceSession(bundle.path / "planner.onnx", providers=["CPUExecutionProvider"])
+    z_p, z_s, predicted = session.run(["proprio_foresight", "semantic_foresight", "proprio_predicted"],
+                                      {k: v[None].astype(np.float32) for k, v in feed.items()})
+    np.testing.assert_allclose(foresight.proprio_foresight, z_p[0], atol=1e-6)
+    np.testing.assert_allclose(foresight.semantic_foresight, z_s[0], atol=1e-6)
+    np.testing.assert_allclose(foresight.proprio_predicted, predicted[0] * 0.5 + 0.1, atol=1e-6)
+    np.testing.assert_allclose(foresight.semantic_embedding, visual(12), atol=1e-6)
+    assert (foresight.step, foresight.seed, foresight.instruction, foresight.fallback) == (12, 3, TASK, "")
+    assert 0 < foresight.encode_latency < foresight.plan_latency
+
+
+def test_an_episode_repeats_bit_for_bit_after_reset(planner, make_observation):
+    first = roll(planner, make_observation)
+    planner.reset(TASK, seed=3)
+    for a, b in zip(first, roll(planner, make_observation), strict=True):
+        assert_equal(a, b)
+
+
+def test_the_past_matters(planner, make_observation):
+    first = roll(planner, make_observation, seed=0)
+    planner.reset(TASK, seed=3)
+    other = roll(planner, make_observation, seed=1)
+    assert_equal(first[0], other[0])  # nothing executed yet
+    assert not np.array_equal(first[1].proprio_foresight, other[1].proprio_foresight)
+
+
+def test_planning_the_same_observation_again_gives_the_same_foresight(planner, make_observation):
+    last = roll(planner, make_observation)[-1]
+    assert_equal(planner.plan(make_observation(12)), last)
+
+
+def test_warm_up_forgets_itself(planner, make_observation):
+    first = roll(planner, make_observation)
+    planner.warm_up()
+    with pytest.raises(CladError, match="no instruction"):
+        planner.plan(make_observation(0))
+    planner.reset(TASK, seed=3)
+    assert_equal(roll(planner, make_observation)[-1], first[-1])
+
+
+def test_bad_observations_are_named(planner, make_observation):
+    seen = make_observation(0)
+    with pytest.raises(CladError, match="no image of camera 'wrist'"):
+        planner.plan(replace(seen, images={"agentview": seen.images["agentview"]}))
+    large = {c: np.zeros((256, 256, 3), np.uint8) for c in CAMERAS}
+    with pytest.raises(CladError, match=r"camera 'agentview' is \(256, 256, 3\), the contract says \(128, 128, 3\)"):
+        planner.plan(replace(seen, images=large))
+    with pytest.raises(CladError, match="instruction is empty"):
+        planner.reset("  ", seed=0)
+
+
+def test_a_blind_model_sees_nothing(bundle, contract, make_observation):
+    planner = Planner(replace(bundle, blind=True), contract)
+    planner.reset(TASK, seed=3)
+    seen = make_observation(0)
+    foresight = planner.plan(seen)
+    assert not foresight.semantic_embedding.any()
+    other_images = make_observation(0, seed=1).images
+    assert_equal(planner.plan(replace(seen, images=other_images)), foresight)
+
+
+def test_both_refuse_another_robot(bundle, contract):
+    other = replace(contract, name="other")
+    for part in (Planner, Policy):
+        with pytest.raises(CladError, match="trained for robot 'libero'"):
+            part(bundle, other)
+
+
+def test_a_chunk_is_a_pure_function_of_its_foresight(planner, policy, make_observation):
+    foresights = roll(planner, make_observation)
+    chunks = [policy.act(f).values for f in foresights]
+    policy.warm_up()
+    for foresight, values in zip(reversed(foresights), reversed(chunks), strict=True):
+        assert np.array_equal(policy.act(foresight).values, values)
+    assert chunks[0].shape == (6, 7) and chunks[0].dtype == np.float32
+    assert not np.array_equal(chunks[0], chunks[1])
+
+
+@pytest.mark.parametrize("change", [
+    {"seed": 4}, {"step": 1}, *({name: 0.5} for name in (
+        "proprio", "semantic_embedding", "instruction_embedding", "proprio_foresight", "semantic_foresight"))])
+def test_everything_that_the_policy_uses_moves_the_chunk(planner, policy, make_observation, change):
+    foresight = planner.plan(make_observation(0))
+    (name, by), = change.items()
+    changed = replace(foresight, **{name: by if name in ("seed", "step") else getattr(foresight, name) + np.float32(by)})
+    assert not np.array_equal(policy.act(foresight).values, policy.act(changed).values)
+
+
+def test_chunk_values_are_wire_units_within_the_trained_range(planner, policy, make_observation):
+    values = policy.act(planner.plan(make_observation(0))).values
+    low, high = np.array([-0.04] * 3 + [-0.4] * 3 + [-1]), np.array([0.03] * 3 + [0.3] * 3 + [1])  # native range x scale
+    assert (values >= low - 1e-6).all() and (values <= high + 1e-6).all()
+    assert np.abs(values[:, 3:6]).max() > 0.06  # rotations are in radians: a forgotten scale would show
+
+
+def test_chunk_noise_is_fixed_for_all_time():
+    noise = chunk_noise(0, 0, (1, 6, 7))
+    assert noise.dtype == np.float32
+    np.testing.assert_array_equal(noise, np.random.default_rng([0, 0]).standard_normal((1, 6, 7)).astype(np.float32))
+    assert not np.array_equal(noise, chunk_noise(0, 6, (1, 6, 7)))
+
+
+def test_a_policy_only_model_does_without_a_planner(tiny_models, tmp_path, contract, make_observation):
+    shutil.copytree(tiny_models / "encoder-tiny", tmp_path / "encoder-tiny")
+    encoder = json.loads((tmp_path / "encoder-tiny" / "encoder.json").read_text())
+    bundle = load_bundle(write_tiny_bundle(tmp_path / "alone", encoder, planner=False))
+    planner, policy = Planner(bundle, contract), Policy(bundle, contract)
+    planner.warm_up()
+    policy.warm_up()
+    planner.reset(TASK, seed=0)
+    foresight = planner.plan(make_observation(0))
+    assert not bundle.has_planner and foresight.proprio_foresight.size == 0
+    assert policy.act(foresight).values.shape == (6, 7)
