@@ -29,6 +29,7 @@ from clad.data.episode import Episode
 from clad.errors import CladError
 
 IMAGE_DATASETS = {"agentview": "agentview_rgb", "wrist": "eye_in_hand_rgb"}
+_IN_PART = "/data/demo"
 _CONTROL_RATE = 20.0  # Hz; for files that hold no velocities
 
 
@@ -38,18 +39,40 @@ def write_episode(path: Path, episode: Episode, *, states: np.ndarray, file_attr
     states: (T, S) flat MuJoCo states before each action. file_attrs: go to `data`, dicts as JSON; equal keys are replaced.
     """
     path = Path(path)
+    number = 1 + max((_number(n) for n in _links(path)), default=-1)
+    part = parts_folder(path) / f"demo_{number}.hdf5"
+    save_part(part, episode, states=states)
+    return link_part(path, part, file_attrs=file_attrs)
+
+
+def save_part(part: Path, episode: Episode, *, states: np.ndarray) -> None:
+    """Write one demonstration as a file of its own. Any number of processes may, each its own file."""
     if len(states) != len(episode):
         raise CladError(f"{len(states)} states for {len(episode)} steps", "Record one state before each action")
-    parts = parts_folder(path)
-    parts.mkdir(parents=True, exist_ok=True)
+    with _replaced(Path(part)) as file:
+        _write_demo(file.create_group(_IN_PART), episode, np.asarray(states, dtype=np.float64))
+
+
+def link_part(path: Path, part: Path, *, file_attrs: dict) -> str:
+    """Make a part from `parts_folder(path)` the next demonstration of `path`; returns its name. One process at a time."""
+    path, part = Path(path), Path(part)
     links = _links(path)
     name = f"demo_{1 + max((_number(n) for n in links), default=-1)}"
-    part = parts / f"{name}.hdf5"
-    with _replaced(part) as file:
-        _write_demo(file.create_group(f"data/{name}"), episode, np.asarray(states, dtype=np.float64))
-    links[name] = (part, f"/data/{name}")
+    links[name] = (part, _IN_PART)
     _write_index(path, links, file_attrs)
     return name
+
+
+def unlinked_parts(path: Path) -> list[Path]:
+    """Finished parts that no demonstration of `path` refers to: their writer died before it could link them."""
+    linked = {file.name for file, _ in _links(Path(path)).values()}
+    return sorted(p for p in parts_folder(path).glob("[!.]*.hdf5") if p.name not in linked)
+
+
+def episode_metas(path: Path) -> list[dict]:
+    """What each demonstration says about its origin (`Episode.meta`), without reading the demonstrations."""
+    with h5py.File(_require(path)) as file:
+        return [json.loads(file["data"][n].attrs.get("meta", "{}")) for n in _sorted_names(file["data"])]
 
 
 def pack(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one place that chooses how MuJoCo draws. The choice must be made before anything imports mujoco.
+"""The one place that chooses how MuJoCo draws. The choice must be made before anything imports robosuite or OpenGL.
 
 Headless machines have two ways: EGL (a GPU, or Mesa's llvmpipe) and OSMesa (always software). They give the same pictures.
 """
@@ -19,17 +19,17 @@ def choose_backend(requested: str = "auto") -> str:
     """Set up the environment for `requested` ('auto', 'egl' or 'osmesa') and return the backend in use.
 
     'auto' keeps $MUJOCO_GL if it is set, else takes EGL where it works and OSMesa where it does not.
-    Raises UsageError for an unknown backend or one that comes too late (mujoco is loaded with another), CladError
+    Raises UsageError for an unknown backend or one that comes too late (OpenGL is loaded for another), CladError
     naming the missing system package if the backend cannot run.
     """
     if requested not in ("auto", *BACKENDS):
         raise UsageError(f"unknown GL backend '{requested}'", f"Valid: auto, {', '.join(BACKENDS)}")
     current = os.environ.get("MUJOCO_GL", "").strip().lower()
-    if "robosuite" in sys.modules or "mujoco" in sys.modules:
+    if "robosuite" in sys.modules or "OpenGL" in sys.modules:
         if current not in BACKENDS:
             raise CladError(
-                f"mujoco was imported with MUJOCO_GL='{current}', which cannot draw without a screen",
-                "Set MUJOCO_GL=egl, or create the environment before importing mujoco",
+                f"OpenGL was loaded with MUJOCO_GL='{current}', which cannot draw without a screen",
+                "Set MUJOCO_GL=egl, or create the environment before importing robosuite",
             )
         if requested not in ("auto", current):
             raise UsageError(f"this process already draws with '{current}', not '{requested}'", "Start a new process")
