@@ -1,0 +1,177 @@
+"""Which nodes run, with which parameters: the one description that `sim.launch.py` and `clad sim` both start.
+
+Plain data, so that two launchers can share it and a test can compare them. Neither launcher knows a node, a parameter
+or a remap that is not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ament_index_python.packages import get_package_share_directory
+
+from clad.cli.options import MODES, OPTIONS, PROTOCOLS, PROVIDERS, VISUALS
+from clad.errors import UsageError, unknown_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """A launch argument; its value travels as text and becomes a `type` in the nodes' parameters."""
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+    type: type = str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """One process. parameters: name -> value, complete. ends_graph: its end is the graph's; any other's end is a fault."""
+
+    package: str
+    executable: str
+    name: str
+    parameters: dict[str, Any]
+    remappings: tuple[tuple[str, str], ...] = field(default=())
+    ends_graph: bool = False
+
+
+def _shared(name: str, *, type: type = str, choices: tuple[str, ...] = ()) -> Argument:
+    """An argument that is also an option of the command line: default and words come from there."""
+    option = OPTIONS[name.replace("_", "-")]
+    default = option.get("default")
+    text = "" if default is None else str(default)
+    return Argument(name=name, default=text, description=option["help"], choices=choices, type=type)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+ARGUMENTS: tuple[Argument, ...] = (
+    _shared("suite"),
+    _shared("task", type=int),
+    _shared("init", type=int),
+    _shared("episodes", type=int),
+    _shared("seed", type=int),
+    _shared("protocol", choices=PROTOCOLS),
+    _shared("mode", choices=MODES),
+    _shared("visuals", choices=VISUALS),
+    _shared("max_steps", type=int),
+    _shared("model"),
+    _shared("provider", choices=PROVIDERS),
+    _shared("threads", type=int),
+    _shared("out"),
+    _shared("json"),
+    Argument(
+        name="resume", default="false", description=OPTIONS["resume"]["help"], choices=("true", "false"), type=bool
+    ),
+    Argument(
+        name="image_size",
+        default="0",
+        description="pixels of the square camera images; 0: the robot contract's, the only size its models take",
+        type=int,
+    ),
+    Argument(
+        name="gl_backend",
+        default="auto",
+        description="how the simulator draws; auto: egl where it works, else osmesa",
+        choices=("auto", "egl", "osmesa"),
+    ),
+    Argument(
+        name="inference_rate",
+        default="25.0",
+        description="free-run: plans made per second of wall time",
+        type=float,
+    ),
+    Argument(
+        name="real_time_factor",
+        default="1.0",
+        description="free-run: simulated seconds per second of wall time aimed at",
+        type=float,
+    ),
+    Argument(
+        name="camera_rate",
+        default="0.0",
+        description="free-run: images per simulated second; 0: one at every control step",
+        type=float,
+    ),
+)
+
+# node -> (package, executable, launch arguments that are parameters of the same name), in the order of starting: the
+# recorder before whatever it records, the runner last. They are stopped in the opposite order.
+_NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "recorder": ("clad_recorder", "recorder_node", ()),
+    "policy": ("clad_policy", "policy_node", ("model", "provider", "threads")),
+    "planner": ("clad_planner", "planner_node", ("model", "provider", "threads", "inference_rate")),
+    "sim_bridge": (
+        "clad_sim_bridge",
+        "sim_bridge_node",
+        ("suite", "task", "mode", "visuals", "image_size", "gl_backend", "model", "real_time_factor", "camera_rate"),
+    ),
+    "episode_runner": (
+        "clad_recorder",
+        "episode_runner_node",
+        (
+            *("suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "max_steps", "model"),
+            *("out", "json", "resume"),
+        ),
+    ),
+}
+
+
+def sim_graph(args: Mapping[str, str] | None = None) -> list[NodeSpec]:
+    """The simulated graph for these launch arguments (name -> text), in the order of starting; absent ones have defaults.
+
+    Paths become absolute: recorder and runner must agree on them. Raises UsageError for an unknown argument or a value
+    that is no choice or no number.
+    """
+    values = _values(args or {})
+    values["out"] = str(Path(values["out"]).absolute())
+    values["json"] = str(Path(values["json"]).absolute()) if values["json"] else ""
+    fixed = {node: block["ros__parameters"] for node, block in yaml.safe_load(parameter_file().read_text()).items()}
+    graph = []
+    for name, (package, executable, settable) in _NODES.items():
+        parameters = {**fixed[name], **{key: values[key] for key in settable}}
+        if name == "recorder":
+            parameters["root"] = values["out"]
+        graph.append(
+            NodeSpec(
+                package=package,
+                executable=executable,
+                name=name,
+                parameters=parameters,
+                ends_graph=name == "episode_runner",
+            )
+        )
+    return graph
+
+
+def parameter_file() -> Path:
+    """The installed sim.yaml."""
+    return Path(get_package_share_directory("clad_bringup")) / "config" / "sim.yaml"
+
+
+def _values(args: Mapping[str, str]) -> dict[str, Any]:
+    known = {argument.name: argument for argument in ARGUMENTS}
+    for name in args:
+        if name not in known:
+            raise unknown_name("launch argument", name, known)
+    return {name: _convert(argument, args.get(name, argument.default)) for name, argument in known.items()}
+
+
+def _convert(argument: Argument, text: str) -> Any:
+    if argument.choices and text not in argument.choices:
+        raise unknown_name(argument.name, text, argument.choices)
+    convert = _boolean if argument.type is bool else argument.type
+    try:
+        return convert(text)
+    except ValueError:
+        raise UsageError(f"launch argument {argument.name}: '{text}' is no {argument.type.__name__}") from None
