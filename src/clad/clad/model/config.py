@@ -17,8 +17,26 @@ from clad.errors import UsageError, unknown_name
 from clad.runtime.ddim import PREDICTIONS
 
 ATTENTIONS = ("proprio_queries_semantic", "semantic_queries_proprio", "symmetric")
+PRECISIONS = ("float32", "bfloat16")
 FORESIGHTS = ("both", "proprio", "semantic", "none")
 T = TypeVar("T")
+
+
+def _positive(config: object, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < 1:
+            raise UsageError(f"{name} {getattr(config, name)} must be at least 1", f"See {type(config).__name__}")
+
+
+def _fraction(config: object, *names: str) -> None:
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise UsageError(f"{name} {getattr(config, name)} must lie in [0, 1)", f"See {type(config).__name__}")
+
+
+def _one_of(config: object, name: str, valid: tuple[str, ...]) -> None:
+    if getattr(config, name) not in valid:
+        raise unknown_name(name, getattr(config, name), valid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +141,8 @@ class OptimConfig:
 
     steps: optimiser steps. warmup: of them with a rising rate; then cosine down to 1 % of `rate`. clip: gradient norm.
     input_noise: std of Gaussian noise on standardised inputs in training. weights_ema: decay of the averaged weights
-    that validation and export use (0: the trained weights themselves). evaluate_every: steps between validations.
-    patience: validations without improvement before stopping (0: never stop early).
+    that validation and export use (0: the trained weights themselves). precision: of matrix products in training.
+    evaluate_every: steps between validations. patience: validations without improvement before stopping (0: never).
     """
 
     steps: int
@@ -135,12 +153,14 @@ class OptimConfig:
     clip: float = 1.0
     input_noise: float = 0.1
     weights_ema: float = 0.0
+    precision: str = "float32"
     evaluate_every: int = 250
     patience: int = 0
 
     def __post_init__(self) -> None:
         _positive(self, "steps", "batch", "evaluate_every")
         _fraction(self, "weights_ema")
+        _one_of(self, "precision", PRECISIONS)
         if self.rate <= 0 or self.clip <= 0 or min(self.warmup, self.patience, self.input_noise, self.weight_decay) < 0:
             raise UsageError("rate and clip must be positive; warmup, patience, input_noise, weight_decay not negative",
                              "Correct the configuration")
@@ -255,20 +275,3 @@ def _typed(name: str, value: Any, present: Any) -> Any:
         except (TypeError, ValueError):
             pass
     raise UsageError(f"'{name}' takes {wanted.__name__}, not {value!r}", f"At present it is {present!r}")
-
-
-def _positive(config: object, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise UsageError(f"{name} {getattr(config, name)} must be at least 1", f"See {type(config).__name__}")
-
-
-def _fraction(config: object, *names: str) -> None:
-    for name in names:
-        if not 0 <= getattr(config, name) < 1:
-            raise UsageError(f"{name} {getattr(config, name)} must lie in [0, 1)", f"See {type(config).__name__}")
-
-
-def _one_of(config: object, name: str, valid: tuple[str, ...]) -> None:
-    if getattr(config, name) not in valid:
-        raise unknown_name(name, getattr(config, name), valid)

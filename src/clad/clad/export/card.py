@@ -1,0 +1,38 @@
+"""The model card that is written beside a bundle: what is known when it is exported, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def model_card(body: Mapping[str, Any], parameters: Mapping[str, int]) -> str:
+    """README.md of a bundle, from its model.json and the parameters of each graph."""
+    tasks = "\n".join(f"- {t['suite']} {t['task']}: {t['instruction']}".replace("-  0: ", "- ") for t in body["tasks"])
+    sizes = "\n".join(
+        f"| {name}.onnx | {count / 1e6:.2f} M | {body['parity'][name]:.1e} |" for name, count in parameters.items()
+    )
+    d, policy = body["diffusion"], body["config"]["policy"]
+    blind = "\n**Blind**: vision is zeroed in training and at run time. A control, not a model to use.\n" if body["blind"] else ""
+    return f"""# {body['name']}
+
+CLaD for robot `{body['contract']['name']}`: a planner that foresees the latent state {body['horizon']} control steps ahead, and a
+diffusion policy conditioned on that foresight (`{policy['foresight']}`).
+{blind}
+| graph | parameters | largest relative error against torch |
+|---|---|---|
+{sizes}
+
+Encoder `{body['encoder']['name']}` ({body['encoder']['sha256'][:12]}), features {', '.join(body['features'])} of cameras {', '.join(body['cameras'])};
+proprio `{body['proprio_variant']}`. Chunks of {body['horizon']} actions, {body['execute_steps']} executed before the next plan; diffusion with {d['train_steps']} steps
+predicting the {d['prediction']}, sampled with {d['sample_steps']} DDIM steps. Opset {body['opset']}, fp32.
+
+## Trained on
+
+{body['training']['demonstrations']} scripted demonstrations in simulation, from scenes of their own and none of the benchmark's evaluation states:
+
+{tasks}
+
+It knows these tasks and these words, this robot and these two cameras; nothing else is claimed. `model.json` holds every
+number: configuration, normalisers, checksums, and the losses of both stages on held-out demonstrations.
+"""

@@ -1,0 +1,1 @@
+"""Training: one readable loop a stage, safetensors checkpoints, exact resume."""

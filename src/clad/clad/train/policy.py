@@ -1,0 +1,154 @@
+"""Stage 2: train the diffusion policy (equations 20-22) on the frozen planner's foresights."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from clad.errors import CladError, UsageError
+from clad.model.config import Config
+from clad.model.dynamics import LatentDynamics
+from clad.model.losses import denoising_loss
+from clad.model.policy import DiffusionPolicy
+from clad.model.schedule import NoiseSchedule
+from clad.runtime.ddim import Ddim
+from clad.train import run as runs
+from clad.train.batches import Batch, WindowTensors, with_noise
+from clad.train.loop import Averaged, Log, Stop, autocast, make_optimizer, set_rate, stoppable
+from clad.train.planner import prepare
+
+VALIDATION_WINDOWS = 1024  # sampling costs ten runs of the denoiser a window
+
+
+def load_planner(run: Path) -> tuple[LatentDynamics, runs.RunInfo]:
+    """A trained planner, frozen and in evaluation mode."""
+    info, _ = runs.read_info(run, "planner")
+    model = runs.load_weights(run, LatentDynamics(info.dims, info.config.planner))
+    return model.eval().requires_grad_(False), info
+
+
+def train_policy(
+    features: Path | None, planner_run: Path | None, out: Path, config: Config, *, seed: int = 0, blind: bool = False,
+    resume: bool = False, max_minutes: float = 0.0, device: str = "cpu",
+) -> dict[str, float]:
+    """Train into the run directory `out`; the result is the averaged weights, which are also those validated.
+
+    planner_run: the stage 1 run to stand on; its data settings, split, statistics and blindness are taken over. None only
+    for the policy-only variant, which needs `features`. Validation error does not predict success: choose by rollouts.
+    """
+    target_device = torch.device(device)
+    planner, like = None, None
+    if config.policy.foresight != "none":
+        if planner_run is None:
+            raise UsageError("a policy on foresights needs a planner", "Give --planner RUN, or --set policy.foresight=none")
+        planner, like = load_planner(planner_run)
+        planner = planner.to(target_device)
+        config = dataclasses.replace(config, data=like.config.data, planner=like.config.planner)
+        if blind and not like.blind:
+            raise UsageError("--blind with a planner that sees", "Train the planner with --blind, the policy follows it")
+        blind = like.blind
+        features = features or Path(like.features)
+    if features is None:
+        raise UsageError("a policy without foresight needs --features", "E.g. --features data/features")
+
+    torch.manual_seed(seed)
+    data = prepare(features, config, stage="policy", seed=seed, blind=blind, like=like, device=target_device)
+    info = dataclasses.replace(data.info, planner_sha256=runs.weights_sha256(planner_run)) if planner else data.info
+    if not len(data.training.imitable) or not len(data.validation.imitable):
+        raise CladError("no demonstrated step is marked worth imitating", "Make more with: clad demos")
+    optim, settings = config.train_policy, config.policy
+    model = DiffusionPolicy(info.dims, config.planner, settings).to(target_device)
+    schedule = NoiseSchedule(settings.train_steps).to(target_device)
+    averaged = Averaged(model, optim.weights_ema)
+    optimizer = make_optimizer(model, optim)
+    modules: dict[str, nn.Module] = {"model": model, "averaged": averaged.module}
+    progress = {"step": 0, "result": {}}
+    if resume:
+        progress = runs.load_state(out, modules, optimizer)
+    print(f"policy: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
+    log = Log(out, optim.steps, progress["step"], max_minutes)
+
+    try:
+        with stoppable():
+            while progress["step"] < optim.steps:
+                step = progress["step"]
+                rate = set_rate(optimizer, optim, step)
+                model.train()
+                batch = data.training.draw(data.training.imitable, optim.batch)
+                noise = torch.randn_like(batch.chunk)
+                timestep = torch.randint(settings.train_steps, (optim.batch,), device=target_device)
+                noisy = schedule.add_noise(batch.chunk, noise, timestep)
+                with autocast(optim, target_device):
+                    condition = condition_on(model, planner, batch, noise=optim.input_noise, blind=blind)
+                    prediction = model.denoiser(condition, noisy, timestep)
+                loss = denoising_loss(prediction.float(), batch.chunk, noise, settings.prediction)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                norm = nn.utils.clip_grad_norm_(model.parameters(), optim.clip)
+                optimizer.step()
+                averaged.update(model, step)
+                progress["step"] = step = step + 1
+                last = log.out_of_time
+                if step % optim.evaluate_every and step != optim.steps and not last:
+                    continue
+
+                metrics = {
+                    f"{name}_{measure}": value
+                    for name, windows in (("train", data.training), ("validation", data.validation))
+                    for measure, value in evaluate(averaged.module, planner, windows, blind).items()
+                }
+                progress["result"] = metrics
+                runs.save_weights(out, averaged.module)
+                runs.write_info(out, info, {"step": step, **metrics})
+                runs.save_state(out, modules, optimizer, progress)
+                log.write(step, {"loss": loss.item(), **metrics, "rate": rate, "grad_norm": norm.item()})
+                if last:
+                    break
+    except (KeyboardInterrupt, Stop):
+        print(f"interrupted at step {progress['step']}; go on from the last validation with --resume")
+        raise KeyboardInterrupt from None
+    finally:
+        log.close()
+    return progress["result"]
+
+
+def condition_on(
+    model: DiffusionPolicy, planner: LatentDynamics | None, batch: Batch, *, noise: float, blind: bool
+) -> torch.Tensor:
+    """The denoiser's condition (B, W). The policy sees the very observation that the planner planned on, noise included."""
+    now = with_noise(batch.now, noise, blind=blind)
+    if planner is None:
+        return model.condition(now, batch.text, None)
+    with torch.no_grad():
+        foreseen = planner(with_noise(batch.past, noise, blind=blind), now, batch.text, batch.actions)
+    return model.condition(now, batch.text, foreseen)
+
+
+@torch.no_grad()
+def evaluate(
+    model: DiffusionPolicy, planner: LatentDynamics | None, windows: WindowTensors, blind: bool
+) -> dict[str, float]:
+    """Sample chunks as at run time. motion_error: mean absolute error of all but the last channel, scaled to [-1, 1];
+    gripper_error: fraction of steps whose gripper command (the last channel's sign) is wrong."""
+    model.eval()
+    stride = max(1, len(windows.imitable) // VALIDATION_WINDOWS)
+    batch = windows.take(windows.imitable[::stride])
+    condition = condition_on(model, planner, batch, noise=0.0, blind=blind)
+    settings = model.config
+    ddim = Ddim(train_steps=settings.train_steps, sample_steps=settings.sample_steps, prediction=settings.prediction)
+    device = condition.device
+
+    def denoise(noisy: np.ndarray, timestep: int) -> np.ndarray:
+        steps = torch.full((len(condition),), timestep, device=device)
+        return model.denoiser(condition, torch.from_numpy(noisy).to(device), steps).cpu().numpy()
+
+    noise = np.random.default_rng(0).standard_normal(tuple(batch.chunk.shape)).astype(np.float32)
+    sampled, wanted = ddim(denoise, noise), batch.chunk.cpu().numpy()
+    return {
+        "motion_error": float(np.abs(sampled - wanted)[..., :-1].mean()),
+        "gripper_error": float((np.sign(sampled[..., -1]) != np.sign(wanted[..., -1])).mean()),
+    }
