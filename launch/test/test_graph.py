@@ -1,0 +1,178 @@
+"""The graph's description, and that `sim.launch.py` starts exactly it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+import yaml
+from ament_index_python.packages import get_package_prefix
+
+from clad.cli.options import OPTIONS
+from clad.errors import UsageError
+from clad_bringup.graph import ARGUMENTS, parameter_file, sim_graph
+
+CHANGED = {
+    "suite": "libero_object",
+    "task": "3",
+    "init": "7",
+    "episodes": "2",
+    "seed": "5",
+    "protocol": "classic",
+    "mode": "free-run",
+    "visuals": "fast",
+    "max_steps": "99",
+    "model": "other",
+    "provider": "cuda",
+    "threads": "2",
+    "out": "elsewhere",
+    "json": "result.json",
+    "resume": "true",
+    "image_size": "256",
+    "gl_backend": "osmesa",
+    "inference_rate": "12.5",
+    "real_time_factor": "0.5",
+    "camera_rate": "10.0",
+}
+
+
+def parameters(graph) -> dict[str, dict]:
+    return {spec.name: spec.parameters for spec in graph}
+
+
+def test_every_argument_is_described_and_changes_some_node():
+    assert {a.name for a in ARGUMENTS} == set(CHANGED)
+    default = parameters(sim_graph())
+    for argument in ARGUMENTS:
+        assert argument.description and (not argument.choices or argument.default in argument.choices)
+        assert parameters(sim_graph({argument.name: CHANGED[argument.name]})) != default, argument.name
+
+
+def test_shared_arguments_have_the_command_lines_defaults_and_choices():
+    for argument in ARGUMENTS:
+        option = OPTIONS.get(argument.name.replace("_", "-"))
+        if option is not None and argument.name != "resume":
+            assert argument.default == str(option["default"] or "" if argument.name == "json" else option["default"])
+            assert argument.choices == tuple(option.get("choices", ()))
+
+
+def test_nothing_is_set_twice():
+    fixed = yaml.safe_load(parameter_file().read_text())
+    assert set(fixed) == {spec.name for spec in sim_graph()}
+    for node, block in fixed.items():
+        assert not set(block["ros__parameters"]) & {a.name for a in ARGUMENTS}, node
+
+
+def test_sim_time_everywhere_but_in_the_runner_which_ends_the_graph():
+    graph = sim_graph()
+    assert {s.name for s in graph if not s.parameters["use_sim_time"]} == {"episode_runner"}
+    assert [s.name for s in graph if s.ends_graph] == ["episode_runner"] == [graph[-1].name]
+    assert graph[0].name == "recorder"
+
+
+def test_recorder_and_runner_agree_on_an_absolute_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nodes = parameters(sim_graph({"out": "a/b", "json": "r.json"}))
+    assert nodes["recorder"]["root"] == nodes["episode_runner"]["out"] == str(tmp_path / "a" / "b")
+    assert nodes["episode_runner"]["json"] == str(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"tusk": "1"}, "unknown launch argument 'tusk'. Did you mean task"),
+        ({"mode": "lock"}, "unknown mode 'lock'"),
+        ({"task": "one"}, "launch argument task: 'one' is no int"),
+        ({"resume": "1"}, "unknown resume '1'"),
+    ],
+)
+def test_bad_arguments_are_refused(args, message):
+    with pytest.raises(UsageError, match=message):
+        sim_graph(args)
+
+
+def test_every_executable_is_built():
+    for spec in sim_graph():
+        assert (Path(get_package_prefix(spec.package)) / "lib" / spec.package / spec.executable).is_file()
+
+
+def python310() -> Path | None:
+    """The folder of libpython3.10.so.1.0, which play_launch is linked with."""
+    folders = [
+        Path("/usr/lib/x86_64-linux-gnu"),
+        Path("/usr/local/lib"),
+        *Path.home().glob(".pyenv/versions/3.10.*/lib"),
+    ]
+    return next((f for f in folders if (f / "libpython3.10.so.1.0").is_file()), None)
+
+
+def resolve(tmp_path: Path, args: dict[str, str]) -> tuple[subprocess.CompletedProcess, Path]:
+    """`sim.launch.py` resolved by play_launch, in tmp_path."""
+    if (folder := python310()) is None:
+        pytest.skip("play_launch needs libpython3.10.so.1.0, which this machine lacks")
+    if (tool := shutil.which("play_launch")) is None:
+        pytest.skip("play_launch is not installed")
+    env = {
+        **os.environ,
+        "LD_LIBRARY_PATH": f"{os.environ.get('LD_LIBRARY_PATH', '')}:{folder}",
+        # its own Python 3.10 imports the graph: yaml and the ament index come from here
+        "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{sysconfig.get_path('purelib')}",
+    }
+    out = tmp_path / "model.yaml"
+    given = [f"{name}:={value}" for name, value in args.items()]
+    dump = [tool, "dump", "launch", "-o", str(out), "clad_bringup", "sim.launch.py", *given]
+    return subprocess.run(dump, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60), out
+
+
+@pytest.mark.parametrize("args", [{}, CHANGED], ids=["defaults", "all changed"])
+def test_both_launchers_start_the_same_nodes_with_the_same_parameters(tmp_path, monkeypatch, args):
+    monkeypatch.chdir(tmp_path)
+    done, out = resolve(tmp_path, args)
+    assert done.returncode == 0, done.stderr
+    nodes = yaml.safe_load(out.read_text())["structure"]["nodes"]
+    described = {f"/{spec.name}": spec for spec in sim_graph(args)}
+    assert set(nodes) == set(described)
+    for name, spec in described.items():
+        node = nodes[name]
+        assert (node["pkg"], node["exec"], node["node_name"]) == (spec.package, spec.executable, spec.name)
+        assert node["params"] == spec.parameters
+        assert {k: type(v) for k, v in node["params"].items()} == {k: type(v) for k, v in spec.parameters.items()}
+        assert [tuple(r) for r in node.get("remaps", [])] == list(spec.remappings)
+        assert node["on_exit"] == "shutdown"
+
+
+def test_the_launch_file_declares_its_choices(tmp_path):
+    done, out = resolve(tmp_path, {"mode": "lock"})
+    assert done.returncode != 0 and not out.exists() and "lockstep" in done.stderr
+
+
+def test_nodes_declare_every_parameter_that_the_graph_sets(tmp_path):
+    """A misspelt parameter would be ignored in silence: ask each real node for the names it has declared."""
+    probe = tmp_path / "probe.py"
+    probe.write_text(PROBE)
+    for spec in sim_graph():
+        done = subprocess.run(
+            [sys.executable, probe, spec.package, spec.executable], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        assert set(spec.parameters) <= set(done.stdout.split()), spec.name
+
+
+# constructs the node behind a console script, which declares its parameters and does no work yet
+PROBE = """
+import importlib.metadata, sys
+import rclpy
+from rclpy.node import Node
+package, executable = sys.argv[1:]
+(script,) = (e for e in importlib.metadata.distribution(package).entry_points if e.name == executable)
+module = sys.modules[script.load().__module__]
+rclpy.init()
+kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Node) and v.__module__ == module.__name__]
+(kind,) = kinds
+print(*kind().list_parameters([], 0).names, sep="\\n")
+"""
