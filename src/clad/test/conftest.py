@@ -7,12 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # test helpers are plain modules beside this file
 
 from tiny_bundle import write_tiny_models  # noqa: E402
 
 from clad.contract import Observation, load_contract  # noqa: E402
+
+# no deadline: other work shares the machine. No database: tests leave nothing in the checkout.
+settings.register_profile("clad", deadline=None, database=None)
+settings.load_profile("clad")
 
 
 @pytest.fixture(scope="session")

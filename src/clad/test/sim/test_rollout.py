@@ -1,0 +1,94 @@
+"""The direct rollout on real LIBERO with a tiny model: order of the loop, limits, hashes that repeat."""
+
+import hashlib
+import math
+
+import numpy as np
+import pytest
+
+from clad.errors import UsageError
+from clad.sim.rollout import EpisodeLog, run_episode
+
+
+@pytest.fixture(scope="module")
+def env():
+    pytest.importorskip("libero", reason="LIBERO is not installed")
+    from clad.sim.libero_env import LiberoEnv
+
+    with LiberoEnv("libero_object", 0) as env:
+        yield env
+
+
+@pytest.fixture(scope="module")
+def model(tiny_models, contract):
+    from clad.runtime.bundle import load_bundle
+    from clad.runtime.planner import Planner
+    from clad.runtime.policy import Policy
+
+    bundle = load_bundle(tiny_models / "tiny")
+    return Planner(bundle, contract), Policy(bundle, contract)
+
+
+def roll(env, model, *, init_index=0, seed=0, protocol="exact", max_steps=7, **more):
+    return run_episode(env, *model, init_index=init_index, seed=seed, protocol=protocol, execute_steps=3,
+                       max_steps=max_steps, **more)
+
+
+def hashes(result):
+    return result.scene_hash, result.action_hash, result.state_hash
+
+
+def test_the_log_hashes_every_action_and_every_state():
+    log = EpisodeLog(np.array([1.0, 2.0]))
+    log.record(np.full(7, 0.5, dtype=np.float32), np.array([3.0, 4.0]), 0.0)
+    log.record(np.full(7, -1.0), np.array([5.0, 6.0]), 1.0)
+    assert (log.steps, log.total_reward) == (2, 1.0)
+    assert log.state_hash == hashlib.sha256(np.array([1, 2, 3, 4, 5, 6], np.float64).tobytes()).hexdigest()
+    actions = np.array([[0.5] * 7, [-1.0] * 7])
+    assert log.action_hash == hashlib.sha256(actions.tobytes()).hexdigest()
+
+
+def test_an_episode_repeats_bit_for_bit_and_watching_it_changes_nothing(env, model):
+    frames = []
+    first, again, watched = roll(env, model), roll(env, model), roll(env, model, on_frame=frames.append)
+    assert hashes(first) == hashes(again) == hashes(watched)
+    assert [f.step for f in frames] == list(range(8)) and all(f.images for f in frames)
+    assert (first.steps, first.outcome, first.success) == (7, "timeout", False)  # a limit inside a chunk holds
+    assert len(first.encode) == len(first.plan) == len(first.policy) == math.ceil(7 / 3)
+    assert all(p > e > 0 for p, e in zip(first.plan, first.encode, strict=True))
+    assert first.fallbacks == 0  # the planner was told of every executed action
+    assert first.render_time > 0 and first.physics_time > 0 and first.wall_time > first.render_time
+    assert first.instruction == env.instruction
+
+
+def test_seed_and_state_and_words_matter(env, model):
+    base = roll(env, model)
+    assert roll(env, model, seed=1).action_hash != base.action_hash
+    assert roll(env, model, init_index=1).scene_hash != base.scene_hash
+    assert roll(env, model, instruction="put the bowl back").action_hash != base.action_hash
+
+
+def test_success_ends_the_episode_at_once(env, model, monkeypatch):
+    step, count = env.step, []
+
+    def succeeding(action):
+        from dataclasses import replace
+
+        count.append(action)
+        return replace(step(action), done=len(count) == 5, reward=float(len(count) == 5))
+
+    monkeypatch.setattr(env, "step", succeeding)
+    result = roll(env, model, max_steps=50)
+    assert (result.steps, result.outcome, result.total_reward, len(count)) == (5, "success", 1.0, 5)
+
+
+def test_sampled_scenes_are_their_seeds(env, model):
+    a, b, again = (roll(env, model, init_index=None, seed=s, protocol="sampled", max_steps=3) for s in (1, 2, 1))
+    assert hashes(a) == hashes(again) and a.scene_hash != b.scene_hash and a.init_index is None
+
+
+def test_protocol_and_state_must_fit(env, model):
+    with pytest.raises(UsageError, match="has no evaluation state"):
+        roll(env, model, protocol="sampled")
+    with pytest.raises(UsageError):
+        roll(env, model, init_index=None)
