@@ -6,22 +6,22 @@ import sys
 import time
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock, ClockType
+from sensor_msgs.msg import Image, JointState
+
 from clad.contract import load_contract
 from clad.errors import CladError
 from clad.runtime.bundle import load_bundle
 from clad.runtime.planner import Planner
 from clad_interfaces.msg import EpisodeStatus, ExecutedAction, LatentForesight
+from clad_planner.inbox import Episode, Inbox, PlanJob, merge_jobs
+from clad_planner.synchroniser import Synchroniser
 from clad_ros import topics
 from clad_ros.convert import foresight_to_message, observation_from_messages
 from clad_ros.node import CladNode, run_node
 from clad_ros.stamps import control_period_ns, to_ns
 from clad_ros.worker import Worker
-from geometry_msgs.msg import PoseStamped
-from rclpy.clock import Clock, ClockType
-from sensor_msgs.msg import Image, JointState
-
-from clad_planner.inbox import Episode, Inbox, PlanJob, merge_jobs
-from clad_planner.synchroniser import Synchroniser
 
 JOINTS, POSE = "joint_states", "ee_pose"
 

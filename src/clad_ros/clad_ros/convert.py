@@ -10,15 +10,14 @@ import array
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import CameraInfo, Image, JointState
+
 from clad.contract import Observation, RobotContract
 from clad.errors import CladError
 from clad.runtime.types import Chunk, Foresight
 from clad_interfaces.msg import ActionChunk, LatentForesight
-from geometry_msgs.msg import PoseStamped
-from sensor_msgs.msg import CameraInfo, Image, JointState
-
 from clad_ros.stamps import control_period_ns, duration_msg, seconds_to_ns, time_msg, to_ns
-
 
 # ---- observations -----------------------------------------------------------------------------------------------
 

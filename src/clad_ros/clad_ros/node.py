@@ -12,11 +12,11 @@ import traceback
 from typing import Any
 
 import rclpy
-from clad.errors import CladError
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
+from clad.errors import CladError
 from clad_ros.diagnostics import Diagnostics
 
 

@@ -6,6 +6,7 @@ Floating seconds are never compared: two stamps are equal or they are not.
 from __future__ import annotations
 
 from builtin_interfaces.msg import Duration, Time
+
 from clad.contract import RobotContract
 from clad.errors import CladError
 

@@ -10,6 +10,8 @@ import traceback
 from dataclasses import dataclass
 
 import numpy as np
+from rclpy.publisher import Publisher
+
 from clad.contract import RobotContract, hold_action, wire_to_native
 from clad.errors import CladError
 from clad.runtime.chunks import sample
@@ -17,8 +19,6 @@ from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction, Late
 from clad_ros.convert import chunk_values
 from clad_ros.diagnostics import Diagnostics
 from clad_ros.stamps import SECOND, to_ns
-from rclpy.publisher import Publisher
-
 from clad_sim_bridge.episode import Run
 from clad_sim_bridge.simulation import Simulation
 from clad_sim_bridge.streams import Streams

@@ -7,11 +7,11 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
+from rclpy.task import Future
+
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction
 from clad_ros.stamps import SECOND, time_msg
-from rclpy.task import Future
-
 from clad_sim_bridge.latency import LatencyMeter
 from clad_sim_bridge.simulation import Simulation
 

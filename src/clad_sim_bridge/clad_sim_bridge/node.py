@@ -9,6 +9,9 @@ import sys
 import time
 
 import numpy as np
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.clock import Clock, ClockType
+
 from clad.contract import load_contract
 from clad.errors import CladError, UsageError, unknown_name
 from clad.runtime.bundle import load_bundle
@@ -19,9 +22,6 @@ from clad_interfaces.srv import ResetEpisode, Step
 from clad_ros import topics
 from clad_ros.node import CladNode, run_node
 from clad_ros.stamps import SECOND, time_msg
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.clock import Clock, ClockType
-
 from clad_sim_bridge.driver import Driver, Settings
 from clad_sim_bridge.episode import Run
 from clad_sim_bridge.simulation import Simulation

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+
 from clad.contract import Observation, RobotContract
 from clad.errors import UsageError
 from clad.sim.libero_env import LiberoEnv, StepResult

@@ -5,15 +5,16 @@ from __future__ import annotations
 import array
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+
 from clad.contract import Observation, RobotContract
 from clad_interfaces.msg import ExecutedAction
 from clad_ros import topics
 from clad_ros.convert import camera_info, ee_pose_message, image_to_message, joint_state_message
 from clad_ros.node import CladNode
 from clad_ros.stamps import time_msg
-from geometry_msgs.msg import PoseStamped
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image, JointState
 
 
 class Streams:

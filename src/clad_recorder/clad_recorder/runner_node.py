@@ -1,0 +1,350 @@
+"""Episode runner: takes the graph through episodes, one bag each, and leaves result.json and a video an episode.
+
+It drives the same services that anyone may call; nothing happens here that could not be done by hand.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+import rclpy
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.action import ActionClient
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from clad.contract import load_contract
+from clad.errors import CladError, UsageError
+from clad.eval.episodes import EpisodeSpec, evaluation_episodes
+from clad.eval.result import EpisodeRecord, EvalResult, episode_timing, read_result
+from clad.eval.runner import video_name
+from clad.eval.stats import latency_summary
+from clad.eval.table import episode_table, summary
+from clad.eval.video import write_video
+from clad.runtime.bundle import load_bundle
+from clad.sim.suites import task_info
+from clad_interfaces.action import RunEpisode
+from clad_interfaces.srv import StartRecording, StopRecording
+from clad_recorder import bag as bags
+from clad_recorder.episode_report import diagnostic_value, frames, inference
+from clad_ros import topics
+
+NODES = ("recorder", "policy", "planner", "sim_bridge")
+SERVICE_TIMEOUT = 30.0  # s of wall time
+GONE_AFTER = 5.0  # s without the bridge's action server until an episode is given up
+
+
+class EpisodeRunner(Node):
+    """Parameters as `clad sim`'s options. `run` returns the process's exit code."""
+
+    def __init__(self) -> None:
+        super().__init__("episode_runner")
+        for name, default, description in (
+            ("suite", "libero_10", "LIBERO suite"),
+            ("task", 0, "task index within the suite"),
+            ("init", 0, "evaluation state of the first episode; the next ones follow"),
+            ("episodes", 1, "how many episodes"),
+            ("seed", 0, "seed of the first episode; episode i has seed + i"),
+            ("protocol", "exact", "exact or classic"),
+            ("mode", "lockstep", "the bridge's mode, for the result file"),
+            ("visuals", "full", "the bridge's visuals, for the result file"),
+            ("max_steps", 0, "control steps an episode may take; 0: the suite's published limit"),
+            ("model", "clad-small", "the planner's and the policy's model, for the result file"),
+            ("contract", "libero", "the robot: a shipped contract's name or a YAML file"),
+            ("out", "runs", "where result.json, bags/ and videos go; must lie below the recorder's root"),
+            ("json", "", "also write the result to this file"),
+            ("resume", False, "go on with what an interrupted run left in out"),
+            ("inference_rate", 25.0, "the planner's rate in free-run, for the period error"),
+            ("startup_timeout", 120.0, "wall seconds until all nodes must be active"),
+        ):
+            self.declare_parameter(name, default, ParameterDescriptor(description=description))
+        self._start = self.create_client(StartRecording, topics.START_RECORDING)
+        self._stop = self.create_client(StopRecording, topics.STOP_RECORDING)
+        self._episode = ActionClient(self, RunEpisode, topics.RUN_EPISODE)
+        self._states = {node: self.create_client(GetState, f"/{node}/get_state") for node in NODES}
+        self._interrupted = False
+        self._goal = None
+        self._recording = False
+
+    def value(self, name: str):
+        return self.get_parameter(name).value
+
+    def interrupt(self, *_) -> None:
+        """Stop after the message at hand; called by signal handlers."""
+        self._interrupted = True
+
+    def run(self) -> int:
+        """All episodes; 0 when every one has its row, 130 when interrupted. Raises CladError when one cannot be run."""
+        self._contract = load_contract(self.value("contract"))
+        self._bundle = load_bundle(self.value("model"))
+        self._out = Path(self.value("out")).absolute()
+        specs = self._specs()
+        result = self._result()
+        todo = [spec for spec in specs if not result.has(spec)]
+        if len(todo) < len(specs):
+            print(f"resuming: {len(specs) - len(todo)} of {len(specs)} episodes are done", flush=True)
+        try:
+            if todo:
+                self._wait_for_nodes()
+            before, started = result.wall_s, time.monotonic()
+            for i, spec in enumerate(todo):
+                record, reason = self._run(spec)
+                result.add(record)
+                result.wall_s = before + time.monotonic() - started
+                self._write(result)
+                header, row = episode_table([record]).splitlines()
+                print(f"{header}\n{row}" if i == 0 else row, flush=True)
+                if record.outcome == "aborted":
+                    raise CladError(f"the episode was aborted: {reason}", "Mend that and go on with --resume")
+        except KeyboardInterrupt:
+            self._leave()
+            print("interrupted; go on with --resume", file=sys.stderr, flush=True)
+            return 130
+        except CladError:
+            self._leave()
+            raise
+        self._write(result)
+        print(f"{summary(result)}\n{self._out / 'result.json'}", flush=True)
+        return 0
+
+    def _specs(self) -> list[EpisodeSpec]:
+        suite, task = self.value("suite"), self.value("task")
+        return evaluation_episodes(
+            suite,
+            task,
+            episodes=self.value("episodes"),
+            init=self.value("init"),
+            seed=self.value("seed"),
+            n_init_states=task_info(suite, task).n_init_states,
+        )
+
+    def _result(self) -> EvalResult:
+        result = EvalResult(
+            suite=self.value("suite"),
+            protocol=self.value("protocol"),
+            mode=self.value("mode"),
+            visuals=self.value("visuals"),
+            model={"name": self._bundle.name, "sha256": self._bundle.sha256},
+        )
+        file = self._out / "result.json"
+        if file.exists():
+            if not self.value("resume"):
+                raise UsageError(f"{file} exists already", "Add --resume to go on with it, or give another --out")
+            result.merge(read_result(file))
+        return result
+
+    def _write(self, result: EvalResult) -> None:
+        result.write(self._out / "result.json")
+        if self.value("json"):
+            result.write(Path(self.value("json")))
+
+    # --- the graph
+
+    def _wait_for_nodes(self) -> None:
+        """Until every node is active. Raises CladError naming those that are not, and their state."""
+        states = dict.fromkeys(NODES, "not there")
+        deadline = time.monotonic() + self.value("startup_timeout")
+        while any(state != "active" for state in states.values()):
+            for node, client in self._states.items():
+                if states[node] != "active" and client.service_is_ready():
+                    future = client.call_async(GetState.Request())
+                    if self._spin(future, 1.0):
+                        states[node] = future.result().current_state.label
+                    else:
+                        client.remove_pending_request(future)
+            if time.monotonic() > deadline:
+                missing = ", ".join(f"{node} ({state})" for node, state in states.items() if state != "active")
+                raise CladError(
+                    f"after {self.value('startup_timeout'):g} s these nodes are not active: {missing}", "See their logs"
+                )
+            self._spin(None, 0.05)
+
+    def _spin(self, future, timeout: float) -> bool:
+        """Handle messages until `future` is done or the time is over; True when it is done."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            rclpy.spin_once(self, timeout_sec=0.05)
+            if future is not None and future.done():
+                return True
+        return False
+
+    def _call(self, client, request, what: str):
+        future = client.call_async(request)
+        if not self._spin(future, SERVICE_TIMEOUT):
+            raise CladError(f"{what} did not answer within {SERVICE_TIMEOUT:g} s", "See the recorder's log")
+        return future.result()
+
+    def _leave(self) -> None:
+        """Cancel and close what is under way, as far as the others are still there; each gets a moment for it."""
+        self._interrupted = False
+        if self._goal is not None:
+            self._spin(self._goal.cancel_goal_async(), 3.0)
+        if self._recording:
+            self._spin(self._stop.call_async(StopRecording.Request()), 3.0)
+
+    # --- one episode
+
+    def _run(self, spec: EpisodeSpec) -> tuple[EpisodeRecord, str]:
+        """The episode's row, and the reason for its outcome in words."""
+        bag = self._free_bag(spec)
+        metadata = self._metadata(spec)
+        root = self._out
+        response = self._call(
+            self._start,
+            StartRecording.Request(
+                uri=str(bag), metadata_keys=list(metadata), metadata_values=[str(v) for v in metadata.values()]
+            ),
+            "/start_recording",
+        )
+        if not response.success:
+            raise CladError(f"no recording: {response.message}", "See the recorder's log")
+        self._recording = True
+        started = time.monotonic()
+        result = self._run_goal(spec, bag)
+        wall = time.monotonic() - started
+        stopped = self._call(self._stop, StopRecording.Request(), "/stop_recording")
+        self._recording = False
+        if not stopped.success:
+            raise CladError(f"the recording is incomplete: {stopped.message}", "Free the disk and go on with --resume")
+        video = self._video(bag, spec, result)
+        record = EpisodeRecord(
+            suite=spec.suite,
+            task=spec.task,
+            instruction=result.instruction,
+            init_index=spec.init_index,
+            seed=spec.seed,
+            success=result.success,
+            outcome=result.outcome,
+            steps=result.steps,
+            scene_hash=result.scene_hash,
+            action_hash=result.action_hash,
+            state_hash=result.state_hash,
+            bag=str(bag.relative_to(root)),
+            video=video,
+            timing=self._timing(bag, result, wall, stopped),
+        )
+        return record, result.reason
+
+    def _run_goal(self, spec: EpisodeSpec, bag: Path) -> RunEpisode.Result:
+        goal = RunEpisode.Goal(
+            suite=spec.suite,
+            task=spec.task,
+            init_index=spec.init_index,
+            seed=spec.seed,
+            protocol=self.value("protocol"),
+            max_steps=self.value("max_steps"),
+            bag=str(bag),
+        )
+        sent = self._episode.send_goal_async(goal)
+        if not self._spin(sent, SERVICE_TIMEOUT) or not sent.result().accepted:
+            raise CladError("the bridge did not accept the episode", "See the bridge's log")
+        self._goal = sent.result()
+        finished = self._goal.get_result_async()
+        seen = time.monotonic()
+        while not self._spin(finished, 1.0):
+            if self._episode.server_is_ready():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > GONE_AFTER:
+                self._goal = None
+                raise CladError("the bridge went away in mid-episode", "See the bridge's log")
+        self._goal = None
+        return finished.result().result
+
+    def _free_bag(self, spec: EpisodeSpec) -> Path:
+        """Where this episode's bag goes; an earlier attempt's bag is kept, and closed if it was left open."""
+        name = f"{spec.suite}-{spec.task}-{spec.init_index}-{spec.seed}"
+        path, attempt = self._out / "bags" / name, 1
+        while path.exists():
+            bags.recover(path)
+            attempt += 1
+            path = path.with_name(f"{name}-{attempt}")
+        return path
+
+    def _metadata(self, spec: EpisodeSpec) -> dict[str, str | int]:
+        return {
+            "suite": spec.suite,
+            "task": spec.task,
+            "instruction": task_info(spec.suite, spec.task).instruction,
+            "init_index": spec.init_index,
+            "seed": spec.seed,
+            "protocol": self.value("protocol"),
+            "mode": self.value("mode"),
+            "visuals": self.value("visuals"),
+            "max_steps": self.value("max_steps"),
+            "model": self._bundle.name,
+            "model_sha256": self._bundle.sha256,
+            "encoder_sha256": self._bundle.encoder_sha256,
+            "contract": self._contract.name,
+            "contract_hash": self._contract.hash,
+        }
+
+    def _video(self, bag: Path, spec: EpisodeSpec, result: RunEpisode.Result) -> str | None:
+        """Write the MP4 from the bag's pictures, in the episode's own time; its name, or None where there are none."""
+        pictures = frames(bag, self._contract)
+        if not pictures:
+            return None
+        steps = sorted(pictures)
+        every = min((b - a for a, b in zip(steps, steps[1:])), default=1)
+        if self.value("mode") == "lockstep" and len(steps) > 1:
+            every = steps[1] - steps[0]  # the last picture of an episode may come early
+        name = video_name(spec)
+        write_video(
+            self._out / name,
+            pictures.values(),
+            fps=self._contract.control_rate / every,
+            instruction=result.instruction,
+            outcome=result.outcome,
+            steps_per_frame=every,
+        )
+        return name
+
+    def _timing(self, bag: Path, result: RunEpisode.Result, wall: float, recorded: StopRecording.Response) -> dict:
+        """A row's timing. chunk_latency: observation published to chunk received; ros_share: what of it was not computing."""
+        measured = inference(bag)
+        latency, compute = list(result.chunk_latency), list(result.compute_latency)
+        more = {
+            "chunk_latency": latency_summary(latency),
+            "ros_share": latency_summary([whole - part for whole, part in zip(latency, compute)]),
+            "real_time_factor": round(result.real_time_factor, 3),
+            "holds": result.holds,
+            "recorded_messages": recorded.messages,
+            "dropped_messages": recorded.dropped,
+            "gl_backend": diagnostic_value(bag, "sim_bridge", "gl_backend"),
+        }
+        if self.value("mode") == "free-run":
+            target = 1.0 / self.value("inference_rate")
+            more["period_error"] = latency_summary([abs(p - target) for p in measured.period])
+        return episode_timing(
+            encode=measured.encode,
+            plan=measured.plan,
+            policy=measured.policy,
+            render=result.render_time,
+            physics=result.physics_time,
+            wall=wall,
+            **more,
+        )
+
+
+def main() -> None:
+    # own handlers: rclpy's would take the graph away before the bag is closed and the goal cancelled
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = None
+    try:
+        node = EpisodeRunner()
+        signal.signal(signal.SIGINT, node.interrupt)
+        signal.signal(signal.SIGTERM, node.interrupt)
+        code = node.run()
+    except CladError as error:
+        print(f"episode_runner: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+        code = error.exit_code
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    sys.exit(code)
