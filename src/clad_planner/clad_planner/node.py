@@ -192,7 +192,9 @@ class PlannerNode(CladNode):
         self._planned = (job.key, message)
         latency = f"{foresight.plan_latency * 1e3:.2f}"
         if foresight.fallback:
-            self.diagnostics.warn(f"planning with a gap: {foresight.fallback}", plan_latency_ms=latency, plans=self._seq)
+            self.diagnostics.warn(
+                f"planning with a gap: {foresight.fallback}", plan_latency_ms=latency, plans=self._seq
+            )
         else:
             self.diagnostics.ok("planning", plan_latency_ms=latency, plans=self._seq)
 

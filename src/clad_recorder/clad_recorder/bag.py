@@ -117,7 +117,9 @@ class BagWriter:
         self._writer.add_metadata("rosbag2", {"serialized_metadata": yaml.safe_dump(information, sort_keys=False)})
         self._writer.finish()
         self._stream.close()
-        _replace(self.path / "metadata.yaml", yaml.safe_dump({"rosbag2_bagfile_information": information}, sort_keys=False))
+        _replace(
+            self.path / "metadata.yaml", yaml.safe_dump({"rosbag2_bagfile_information": information}, sort_keys=False)
+        )
         self._write_side_file("complete")
 
     def _information(self) -> dict:

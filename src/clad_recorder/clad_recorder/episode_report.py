@@ -40,7 +40,9 @@ def frames(path: Path, contract: RobotContract) -> dict[int, dict[str, np.ndarra
     by_stamp: dict[int, dict[str, np.ndarray]] = {}
     for camera in contract.cameras:
         for message, _ in decoded(path, topics.image_topic(camera)):
-            by_stamp.setdefault(to_ns(message.header.stamp), {})[camera] = image_from_message(message, message.height, camera)
+            by_stamp.setdefault(to_ns(message.header.stamp), {})[camera] = image_from_message(
+                message, message.height, camera
+            )
     complete = {stamp: images for stamp, images in sorted(by_stamp.items()) if len(images) == len(contract.cameras)}
     first, period = min(complete, default=0), round(SECOND / contract.control_rate)
     return {step_of(stamp, first, period): images for stamp, images in complete.items()}

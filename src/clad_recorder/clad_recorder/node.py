@@ -135,9 +135,7 @@ class RecorderNode(CladNode):
                 self.diagnostics.warn(f"{name} is not recorded: {error}")
                 continue
             offered = [p.qos_profile for p in publishers]
-            topic = Topic(
-                name=name, type=types[0], schema=schema.text, type_hash=schema.hash, qos=_qos_text(offered)
-            )
+            topic = Topic(name=name, type=types[0], schema=schema.text, type_hash=schema.hash, qos=_qos_text(offered))
             self._known[name] = topic
             if self._recording is not None:
                 self._recording.put(topic)
@@ -186,11 +184,14 @@ class RecorderNode(CladNode):
             raise CladError("a recording is in progress", "Call /stop_recording first")
         if len(request.metadata_keys) != len(request.metadata_values):
             raise CladError(
-                f"{len(request.metadata_keys)} metadata keys for {len(request.metadata_values)} values", "Give a value a key"
+                f"{len(request.metadata_keys)} metadata keys for {len(request.metadata_values)} values",
+                "Give a value a key",
             )
         path = (self._root / request.uri).resolve()
         if not request.uri or not path.is_relative_to(self._root.resolve()) or path == self._root.resolve():
-            raise CladError(f"'{request.uri}' does not lie below {self._root}", "Bags are written below the parameter root")
+            raise CladError(
+                f"'{request.uri}' does not lie below {self._root}", "Bags are written below the parameter root"
+            )
         metadata = dict(zip(request.metadata_keys, request.metadata_values))
         metadata = {"started": f"{time.time():.3f}", **{f"version.{k}": v for k, v in versions().items()}, **metadata}
         self._discover()
@@ -222,7 +223,9 @@ class RecorderNode(CladNode):
         if recording.failure:
             self.diagnostics.error(f"recording failed: {recording.failure}", dropped=recording.dropped)
         elif recording.dropped:
-            self.diagnostics.warn(f"{recording.dropped} messages were dropped: the disk was too slow", messages=messages)
+            self.diagnostics.warn(
+                f"{recording.dropped} messages were dropped: the disk was too slow", messages=messages
+            )
         else:
             self.diagnostics.ok("idle", messages=messages)
         return messages

@@ -45,7 +45,9 @@ def _register(name: str) -> None:
         file = Path(get_package_share_directory(package)) / "msg" / f"{short}.msg"
         types = get_types_from_msg(file.read_text(), name)
     except (PackageNotFoundError, OSError) as error:
-        raise CladError(f"no definition of message type {name} is installed", f"Install and source {package}") from error
+        raise CladError(
+            f"no definition of message type {name} is installed", f"Install and source {package}"
+        ) from error
     for _, fields in types.values():
         for _, field in fields:
             for nested in _named_types(field):

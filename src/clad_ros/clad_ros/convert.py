@@ -38,7 +38,9 @@ def image_from_message(message: Image, size: int, stream: str) -> np.ndarray:
     if (message.height, message.width) != (size, size):
         raise CladError(f"{stream}: image is {message.width}x{message.height}, the contract wants {size}x{size}")
     if message.step != size * 3 or len(message.data) != size * size * 3:
-        raise CladError(f"{stream}: {len(message.data)} bytes in rows of {message.step} are no {size}x{size} rgb8 image")
+        raise CladError(
+            f"{stream}: {len(message.data)} bytes in rows of {message.step} are no {size}x{size} rgb8 image"
+        )
     image = np.frombuffer(message.data, dtype=np.uint8).reshape(size, size, 3)
     image.flags.writeable = False
     return image
@@ -227,7 +229,9 @@ def chunk_values(message: ActionChunk, contract: RobotContract) -> np.ndarray:
     if to_ns(message.step_dt) <= 0:
         raise CladError("action_chunk: step_dt is not positive")
     if message.steps == 0 or len(message.values) != message.steps * len(spec.names):
-        raise CladError(f"action_chunk: {len(message.values)} values are not {message.steps} steps of {len(spec.names)}")
+        raise CladError(
+            f"action_chunk: {len(message.values)} values are not {message.steps} steps of {len(spec.names)}"
+        )
     values = np.frombuffer(message.values, dtype=np.float32).reshape(message.steps, len(spec.names))
     if not np.isfinite(values).all():
         raise CladError("action_chunk: a value is not finite")

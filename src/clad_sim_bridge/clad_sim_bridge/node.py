@@ -44,9 +44,15 @@ class SimBridge(CladNode):
         self.setting("image_size", 0, "pixels; 0: the contract's, the only size that the contract's models take")
         self.setting("gl_backend", "auto", "auto, egl or osmesa")
         self.setting("model", "clad-small", "where execute_steps 0 looks the number up")
-        self.setting("execute_steps", 0, "lock-step: actions executed per chunk, a divisor of its length; 0: the model's")
-        self.setting("republish_after", 2.0, "lock-step: wall seconds without a chunk until the observation is sent again")
-        self.setting("chunk_timeout", 60.0, "lock-step: wall seconds without a chunk until a RunEpisode goal is aborted")
+        self.setting(
+            "execute_steps", 0, "lock-step: actions executed per chunk, a divisor of its length; 0: the model's"
+        )
+        self.setting(
+            "republish_after", 2.0, "lock-step: wall seconds without a chunk until the observation is sent again"
+        )
+        self.setting(
+            "chunk_timeout", 60.0, "lock-step: wall seconds without a chunk until a RunEpisode goal is aborted"
+        )
         self.setting("real_time_factor", 1.0, "free-run: simulated seconds per wall second aimed at")
         self.setting("camera_rate", 0.0, "free-run: images per simulated second; 0: one at every control step")
         self._driver: Driver | None = None
@@ -199,7 +205,9 @@ def _steps_per_image(camera_rate: float, control_rate: float) -> int:
     """Control steps from one image to the next. Raises UsageError unless the camera's rate divides the control rate."""
     every = round(control_rate / camera_rate) if camera_rate > 0 else 1
     if camera_rate < 0 or every < 1 or abs(every * (camera_rate or control_rate) - control_rate) > 1e-6:
-        raise UsageError(f"camera_rate {camera_rate} does not divide the control rate {control_rate}", "Give e.g. 5 or 10")
+        raise UsageError(
+            f"camera_rate {camera_rate} does not divide the control rate {control_rate}", "Give e.g. 5 or 10"
+        )
     return every
 
 

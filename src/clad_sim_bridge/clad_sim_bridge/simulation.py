@@ -35,7 +35,9 @@ class Simulation:
     def env(self) -> LiberoEnv:
         """The environment of the present task."""
         if self._env is None:
-            raise UsageError("no episode has been started", "Call /reset_episode or /run_episode with a suite and a task")
+            raise UsageError(
+                "no episode has been started", "Call /reset_episode or /run_episode with a suite and a task"
+            )
         return self._env
 
     @property

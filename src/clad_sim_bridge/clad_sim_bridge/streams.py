@@ -47,7 +47,15 @@ class Streams:
             self._images[camera].publish(image_to_message(image, stamp, frame))
 
     def executed(
-        self, action: np.ndarray, *, stamp: int, episode: int, step: int, source: int, chunk_seq: int = 0, reason: str = ""
+        self,
+        action: np.ndarray,
+        *,
+        stamp: int,
+        episode: int,
+        step: int,
+        source: int,
+        chunk_seq: int = 0,
+        reason: str = "",
     ) -> ExecutedAction:
         """One native action that begins to act at `stamp`, ns."""
         message = ExecutedAction(

@@ -1,0 +1,167 @@
+"""`clad sim`: the whole graph on real LIBERO, from reset to result, with a bag and a video an episode."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from clad.cli import options
+from clad.errors import CladError, UsageError
+
+HELP = "a trained model solves a LIBERO task through ROS 2 nodes; bag, video and result are left behind"
+EXAMPLES = """\
+  clad sim                                       one episode of the task that the model was trained on
+  clad sim --episodes 50 --out runs/long5        the benchmark's 50 evaluation states
+  clad sim --episodes 50 --out runs/long5 --resume
+                                                 go on after an interruption
+  clad sim --mode free-run --visuals fast        simulated time follows the wall clock
+  clad sim --suite libero_object --task 0 --init 3 --view
+"""
+
+# ROS domains that Linux's ephemeral ports leave alone; 0 is everybody's default and is avoided
+FREE_DOMAINS = range(1, 102)
+DOMAIN_PORT, DOMAIN_GAIN = 7400, 250  # DDSI-RTPS: multicast discovery of domain d listens on 7400 + 250 d
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    trained = "default: the first that the model was trained on"
+    options.add(
+        parser,
+        *("suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "model", "max-steps"),
+        *("provider", "threads", "out", "json", "resume"),
+        suite={"default": None, "help": f"LIBERO suite, e.g. libero_10 ({trained})"},
+        task={"default": None, "help": f"task index within the suite ({trained})"},
+        model={"default": None, "help": "model bundle: a directory, or a name in models/ (default: the first seeing one)"},
+        out={"default": None, "help": "where result.json, bags/ and videos go (default: runs/sim-DATE-TIME)"},
+    )
+    parser.add_argument("--view", action="store_true", help="show the cameras in a window while the robot moves")
+
+
+def run(args: argparse.Namespace) -> int:
+    from clad.eval.episodes import evaluation_episodes
+    from clad.runtime.bundle import load_bundle
+    from clad.sim.suites import task_info
+
+    if args.resume and args.out is None:
+        raise UsageError("--resume needs the --out of the run to go on with", "Add --out DIR")
+    bundle = load_bundle(args.model or _default_model())
+    trained = bundle.tasks[0]
+    suite = args.suite or trained.suite
+    task = args.task if args.task is not None else trained.task if suite == trained.suite else 0
+    facts = task_info(suite, task)
+    evaluation_episodes(  # refuses an evaluation state that does not exist
+        suite, task, episodes=args.episodes, init=args.init, seed=args.seed, n_init_states=facts.n_init_states
+    )
+    out = Path(args.out or f"runs/sim-{datetime.now():%Y%m%d-%H%M%S}").absolute()
+    if (out / "result.json").exists() and not args.resume:
+        raise UsageError(f"{out / 'result.json'} exists already", "Add --resume to go on with it, or give another --out")
+    sim_graph, run_graph = _bringup()
+    arguments = {
+        "suite": suite,
+        "task": task,
+        "init": args.init,
+        "episodes": args.episodes,
+        "seed": args.seed,
+        "protocol": args.protocol,
+        "mode": args.mode,
+        "visuals": args.visuals,
+        "max_steps": args.max_steps,
+        "model": bundle.path.absolute(),
+        "provider": args.provider,
+        "threads": args.threads,
+        "out": out,
+        "json": args.json or "",
+        "resume": str(args.resume).lower(),
+    }
+    graph = sim_graph({name: str(value) for name, value in arguments.items()})
+    view = _view_is_possible() if args.view else False
+    with _domain() as domain:
+        print(
+            f"{bundle.id}: {facts.instruction} ({suite} {task}), {args.episodes} episode{'s' * (args.episodes > 1)}, "
+            f"{args.mode}, {args.visuals} visuals, ROS domain {domain}",
+            file=sys.stderr,
+            flush=True,
+        )
+        if not view:
+            return run_graph(graph)
+        from clad_recorder.view import viewing
+
+        with viewing():
+            return run_graph(graph)
+
+
+def _default_model() -> str:
+    """The first bundle by name that sees: a blind one is a control, not something to show."""
+    from clad.runtime.bundle import bundle_names, load_bundle
+
+    for name in bundle_names():
+        if not load_bundle(name).blind:
+            return name
+    raise CladError("there is no model in models/", "Train one (clad train planner, clad train policy, clad export)")
+
+
+def _bringup():
+    try:
+        from clad_bringup.graph import sim_graph
+        from clad_bringup.supervisor import run_graph
+    except ImportError as error:
+        raise CladError(
+            f"the ROS packages are not on the path ({error})", "Run ./clad, or build with colcon and source the workspace"
+        ) from error
+    return sim_graph, run_graph
+
+
+def _view_is_possible() -> bool:
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return True
+    print("--view: there is no display here; each episode's MP4 is written to --out", file=sys.stderr)
+    return False
+
+
+@contextmanager
+def _domain() -> Iterator[int]:
+    """A ROS domain of our own, on loopback only, so that two runs on a machine do not hear each other.
+
+    What the user has set stays. A domain is ours while its lock file is held; one whose discovery port somebody else
+    listens on (a ROS graph that was not started here) is passed over.
+    """
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    given = os.environ.get("ROS_DOMAIN_ID")
+    if given is not None:
+        yield int(given)
+        return
+    for domain in FREE_DOMAINS:
+        with (Path(tempfile.gettempdir()) / f"clad-ros-domain-{domain}.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            if not _is_silent(domain):
+                continue
+            os.environ["ROS_DOMAIN_ID"] = str(domain)
+            try:
+                yield domain
+            finally:
+                del os.environ["ROS_DOMAIN_ID"]
+            return
+    raise CladError(
+        f"all ROS domains from {FREE_DOMAINS[0]} to {FREE_DOMAINS[-1]} are in use", "End other graphs or set ROS_DOMAIN_ID"
+    )
+
+
+def _is_silent(domain: int) -> bool:
+    """Whether no participant of this domain listens here: its first unicast discovery port is free."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("", DOMAIN_PORT + DOMAIN_GAIN * domain + 10))
+        except OSError:
+            return False
+    return True
