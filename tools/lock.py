@@ -25,7 +25,12 @@ def main() -> int:
         if name not in LEFT_OUT and installed_by_pip(distribution):
             # a local suffix names a build (2.13.0+cpu); the pin leaves the choice of the build to the user
             pins.add(f"{name}=={distribution.version.split('+')[0]}")
-    print("# Every version, direct and transitive; written by tools/lock.py. The direct ones are explained beside this file.")
+    print(
+        "# Every version, direct and transitive, as tools/lock.py found it. The direct ones are explained in the lists"
+    )
+    print(
+        "# beside this file; install those with: pip install -r requirements/LIST.txt -c requirements/constraints.txt"
+    )
     print("\n".join(sorted(pins)))
     return 0
 

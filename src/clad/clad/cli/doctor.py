@@ -113,23 +113,28 @@ def python() -> str:
 
 
 def packages() -> str:
-    """The pins in requirements/ against what is installed; the training group may be absent as a whole."""
+    """The pins in requirements/ against what is installed; the training lists may be absent as a whole."""
     folder = checkout() / "requirements"
-    wrong, seen = [], 0
-    training = set(pins(folder / "train.txt")) | set(pins(folder / "encoder.txt"))
-    present = {name for name in training if installed(name)}
-    for file in sorted(folder.glob("*.txt")):
-        if file.name == "constraints.txt":
-            continue
-        for name, wanted in pins(file).items():
-            if name in training and not present:
-                continue
-            seen += 1
-            if (found := installed(name)) != wanted:
-                wrong.append(f"{name} {found or 'missing'} (pinned {wanted})")
+    in_venv = (
+        sys.prefix != sys.base_prefix
+    )  # else ROS 2 is the system's, and the wheels' versions are none of its business
+    wanted = _pins(folder, "ros", "test", "sim", "runtime") if in_venv else _pins(folder, "sim", "runtime", "native")
+    training = _pins(folder, "train", "encoder")
+    trains = any(installed(name) for name in training)
+    if trains:
+        wanted |= training
+    wrong = [
+        f"{name} {installed(name) or 'missing'} (pinned {pin})"
+        for name, pin in wanted.items()
+        if installed(name) != pin
+    ]
     if wrong:
         raise CladError("; ".join(wrong), "Delete .venv/base.stamp and run ./clad --setup-only")
-    return f"{seen} pinned packages" + ("" if present else "; training is installed when first needed")
+    return f"{len(wanted)} pinned packages" + ("" if trains else "; training is installed when first needed")
+
+
+def _pins(folder: Path, *lists: str) -> dict[str, str]:
+    return {name: pin for part in lists for name, pin in pins(folder / f"{part}.txt").items()}
 
 
 def pins(file: Path) -> dict[str, str]:
