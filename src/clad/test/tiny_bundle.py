@@ -49,8 +49,13 @@ def write_tiny_encoder(path: Path, *, seed: int = 0) -> dict:
         *(helper.make_node("MatMul", ["flat", f"w_{n}"], [n]) for n in FEATURES),
     ]
     weights = {f"w_{n}": rng.standard_normal((12, d)).astype(np.float32) / 100 for n, d in DIMS.items()}
-    _save(path / "vision.onnx", nodes, weights, {"images": (T.UINT8, ["B", "H", "W", 3])},
-          {n: (T.FLOAT, ["B", d]) for n, d in DIMS.items()})
+    _save(
+        path / "vision.onnx",
+        nodes,
+        weights,
+        {"images": (T.UINT8, ["B", "H", "W", 3])},
+        {n: (T.FLOAT, ["B", d]) for n, d in DIMS.items()},
+    )
     nodes = [
         helper.make_node("Gather", ["table", "tokens"], ["words"]),
         helper.make_node("ReduceMean", ["words", "axis"], ["sentence"], keepdims=0),
@@ -83,8 +88,12 @@ def write_tiny_bundle(path: Path, encoder: dict, *, seed: int = 0, planner: bool
     if planner:
         _linear(path / "planner.onnx", past, {**tokens, "proprio_predicted": PROPRIO}, rng)
     _linear(path / "condition.onnx", {**state, **(tokens if planner else {})}, {"condition": CONDITION}, rng)
-    _linear(path / "denoiser.onnx", {"condition": CONDITION, "noisy": (HORIZON, ACTIONS), "timestep": ()},
-            {"prediction": (HORIZON, ACTIONS)}, rng)
+    _linear(
+        path / "denoiser.onnx",
+        {"condition": CONDITION, "noisy": (HORIZON, ACTIONS), "timestep": ()},
+        {"prediction": (HORIZON, ACTIONS)},
+        rng,
+    )
     contract = load_contract("libero")
     body = {
         "schema": 1,
@@ -103,8 +112,13 @@ def write_tiny_bundle(path: Path, encoder: dict, *, seed: int = 0, planner: bool
             "visual": {"mean": [0.2] * VISUAL, "std": [2.0] * VISUAL, "clip": 4.0},
             "action": {"low": [-0.8] * 6 + [-1.0], "high": [0.6] * 6 + [1.0]},
         },
-        "diffusion": {"train_steps": 100, "schedule": "squaredcos_cap_v2", "prediction": "sample", "sampler": "ddim",
-                      "sample_steps": 10},
+        "diffusion": {
+            "train_steps": 100,
+            "schedule": "squaredcos_cap_v2",
+            "prediction": "sample",
+            "sampler": "ddim",
+            "sample_steps": 10,
+        },
         "tasks": [{"suite": "libero_10", "task": 5, "instruction": "pick up the book"}],
         "files": _checksums(path),
         "opset": OPSET,
@@ -123,8 +137,10 @@ def _linear(path: Path, inputs: dict, outputs: dict, rng: np.random.Generator) -
     for n in inputs:
         source = n
         if n == "timestep":
-            nodes += [helper.make_node("Cast", [n], ["t_float"], to=T.FLOAT),
-                      helper.make_node("Div", ["t_float", "hundred"], ["t_small"])]
+            nodes += [
+                helper.make_node("Cast", [n], ["t_float"], to=T.FLOAT),
+                helper.make_node("Div", ["t_float", "hundred"], ["t_small"]),
+            ]
             weights["hundred"] = np.array(100.0, dtype=np.float32)
             source = "t_small"
         size = int(np.prod(shapes[n]))
@@ -137,11 +153,19 @@ def _linear(path: Path, inputs: dict, outputs: dict, rng: np.random.Generator) -
         size = int(np.prod(shapes[n]))
         weights[f"w_{n}"] = (rng.standard_normal((total, size)) / np.sqrt(total)).astype(np.float32)
         weights[f"o_{n}"] = np.array([-1, *shapes[n]])
-        nodes += [helper.make_node("MatMul", ["all", f"w_{n}"], [f"m_{n}"]), helper.make_node("Tanh", [f"m_{n}"], [f"h_{n}"]),
-                  helper.make_node("Reshape", [f"h_{n}", f"o_{n}"], [n])]
+        nodes += [
+            helper.make_node("MatMul", ["all", f"w_{n}"], [f"m_{n}"]),
+            helper.make_node("Tanh", [f"m_{n}"], [f"h_{n}"]),
+            helper.make_node("Reshape", [f"h_{n}", f"o_{n}"], [n]),
+        ]
     types = {n: T.INT64 if n == "timestep" else T.FLOAT for n in shapes}
-    _save(path, nodes, weights, {n: (types[n], ["B", *shapes[n]]) for n in inputs},
-          {n: (types[n], ["B", *shapes[n]]) for n in outputs})
+    _save(
+        path,
+        nodes,
+        weights,
+        {n: (types[n], ["B", *shapes[n]]) for n in inputs},
+        {n: (types[n], ["B", *shapes[n]]) for n in outputs},
+    )
 
 
 def _save(path: Path, nodes: list, weights: dict, inputs: dict, outputs: dict) -> None:

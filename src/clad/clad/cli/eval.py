@@ -14,33 +14,25 @@ from clad.eval.episodes import FIRST_VALIDATION_SEED, evaluation_episodes, valid
 
 HELP = "success rate of a model on LIBERO, in this process, without ROS"
 EXAMPLES = """\
-  clad eval --model clad-small                                  one episode of the task it was trained on
-  clad eval --model clad-small --episodes 50 --workers 2        the benchmark's 50 evaluation states
-  clad eval --episodes 50 --out runs/long5 --resume             go on after an interruption
-  clad eval --scenes sampled --episodes 20                      validation scenes, for choosing a checkpoint
+  clad eval                                            one episode of the task that the model was trained on
+  clad eval --episodes 50 --workers 2                  the benchmark's 50 evaluation states
+  clad eval --episodes 50 --out runs/long5 --resume    go on after an interruption
+  clad eval --model models/NAME --scenes sampled       a validation scene, for choosing a checkpoint
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    trained = {"default": None, "help": "default: the first that the model was trained on"}
+    trained = "default: the first that the model was trained on"
     options.add(
         parser,
-        "model",
-        "suite",
-        "task",
-        "init",
-        "episodes",
-        "seed",
-        "protocol",
-        "visuals",
-        "max-steps",
-        "provider",
-        "threads",
-        "out",
-        "json",
-        "resume",
-        suite={**trained, "help": f"LIBERO suite, e.g. libero_10 ({trained['help']})"},
-        task={**trained, "help": f"task index within the suite ({trained['help']})"},
+        *("model", "suite", "task", "init", "episodes", "seed", "protocol", "visuals", "max-steps"),
+        *("provider", "threads", "out", "json", "resume"),
+        model={
+            "default": None,
+            "help": "model bundle: a directory, or a name in models/ (default: the first that sees)",
+        },
+        suite={"default": None, "help": f"LIBERO suite, e.g. libero_10 ({trained})"},
+        task={"default": None, "help": f"task index within the suite ({trained})"},
         out={"default": None, "help": "where result.json and videos go (default: runs/eval-DATE-TIME)"},
     )
     parser.add_argument(
@@ -74,13 +66,13 @@ def run(args: argparse.Namespace) -> int:
     from clad.eval.result import EvalResult, read_result
     from clad.eval.runner import Settings, run_all
     from clad.eval.table import episode_table, summary
-    from clad.runtime.bundle import load_bundle
+    from clad.runtime.bundle import default_model, load_bundle
     from clad.sim.rollout import SAMPLED
     from clad.sim.suites import task_info
 
     if args.resume and args.out is None:
         raise UsageError("--resume needs the --out of the run to go on with", "Add --out DIR")
-    bundle = load_bundle(args.model)
+    bundle = load_bundle(args.model or default_model())
     suite = args.suite or bundle.tasks[0].suite
     task = bundle.tasks[0].task if args.task is None and suite == bundle.tasks[0].suite else args.task or 0
     facts = task_info(suite, task)

@@ -70,8 +70,10 @@ def _models() -> tuple[Any, str]:
             lines.append(f"{name}: {error}")
             continue
         tasks = ", ".join(f"{t['suite']} {t['task']}" for t in facts["tasks"])
-        lines.append(f"{name}: {_millions(facts)}, {facts['size_mb']:.1f} MB, robot {facts['contract']['name']}, "
-                     f"encoder {facts['encoder']['name']}, {tasks}{', blind' if facts['blind'] else ''}")
+        lines.append(
+            f"{name}: {_millions(facts)}, {facts['size_mb']:.1f} MB, robot {facts['contract']['name']}, "
+            f"encoder {facts['encoder']['name']}, {tasks}{', blind' if facts['blind'] else ''}"
+        )
     where = ", ".join(map(str, models_directories()))
     return found, "\n".join(lines) or f"no models in {where}. Train one, or set CLAD_MODELS_DIR"
 
@@ -92,15 +94,19 @@ def _model(args: argparse.Namespace) -> tuple[Any, str]:
         f"  sampler    {bundle.diffusion.sampler}, {bundle.diffusion.sample_steps} of {bundle.diffusion.train_steps} "
         f"steps, predicts the {bundle.diffusion.prediction}",
         f"  size       {_millions(facts)}, {facts['size_mb']:.1f} MB, opset {bundle.opset}",
-        *(f"             {name}: {count / 1e6:.2f} M parameters, parity {bundle.parity.get(Path(name).stem, '-')}"
-          for name, count in facts["parameters"].items()),
+        *(
+            f"             {name}: {count / 1e6:.2f} M parameters, parity {bundle.parity.get(Path(name).stem, '-')}"
+            for name, count in facts["parameters"].items()
+        ),
         *(f"  trained on {t.suite} {t.task}: {t.instruction}" for t in bundle.tasks),
     ]
     if args.latency:
         facts["latency"] = _latency(bundle, args)
         lines.append(f"  latency    of {args.latency} decisions on {args.provider}, {args.threads} thread(s), ms")
-        lines += [f"             {stage:<7} p50 {s['p50_ms']:7.2f}   p99 {s['p99_ms']:7.2f}   max {s['max_ms']:7.2f}"
-                  for stage, s in facts["latency"].items()]
+        lines += [
+            f"             {stage:<7} p50 {s['p50_ms']:7.2f}   p99 {s['p99_ms']:7.2f}   max {s['max_ms']:7.2f}"
+            for stage, s in facts["latency"].items()
+        ]
         p99 = facts["latency"]["total"]["p99_ms"]
         verdict = "met" if p99 <= LATENCY_GOAL_MS else "missed"
         lines.append(f"             goal of {LATENCY_GOAL_MS:.0f} ms p99 for 25 Hz: {verdict}")
@@ -112,8 +118,13 @@ def _latency(bundle, args: argparse.Namespace) -> dict[str, Any]:
     from clad.eval.stats import latency_summary
     from clad.runtime.latency import measure
 
-    stages = measure(bundle, load_contract(bundle.contract_name), decisions=args.latency, provider=args.provider,
-                     threads=args.threads)
+    stages = measure(
+        bundle,
+        load_contract(bundle.contract_name),
+        decisions=args.latency,
+        provider=args.provider,
+        threads=args.threads,
+    )
     return {stage: latency_summary(seconds) for stage, seconds in stages.items()}
 
 
@@ -121,8 +132,9 @@ def _facts(bundle) -> dict[str, Any]:
     """What model.json says, without the normalisers' numbers, plus sizes and parameter counts of its networks."""
     networks = [name for name in bundle.files if name.endswith(".onnx")]
     body = json.loads((bundle.path / "model.json").read_text())
-    body["normalisers"] = {name: {k: len(v) if isinstance(v, list) else v for k, v in n.items()}
-                           for name, n in body["normalisers"].items()}
+    body["normalisers"] = {
+        name: {k: len(v) if isinstance(v, list) else v for k, v in n.items()} for name, n in body["normalisers"].items()
+    }
     return {
         **body,
         "path": str(bundle.path),

@@ -29,7 +29,8 @@ def evaluation_episodes(
     if not 0 <= init < n_init_states:
         raise UsageError(f"{suite} task {task} has no evaluation state {init}", f"Valid: 0 to {n_init_states - 1}")
     return [
-        EpisodeSpec(suite=suite, task=task, init_index=(init + i) % n_init_states, seed=seed + i) for i in range(episodes)
+        EpisodeSpec(suite=suite, task=task, init_index=(init + i) % n_init_states, seed=seed + i)
+        for i in range(episodes)
     ]
 
 

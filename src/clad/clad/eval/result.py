@@ -179,7 +179,9 @@ def validate(body: Any, source: str = "result") -> None:
         raise CladError(f"{source} breaks the schema at {where}: {error.message}", "It must be a result.json, schema 1")
     k, n = sum(row["success"] for row in body["episodes"]), len(body["episodes"])
     if (body["n"], body["successes"]) != (n, k):
-        raise CladError(f"{source} says {body['successes']} of {body['n']}, its rows {k} of {n}", "Restore a whole copy")
+        raise CladError(
+            f"{source} says {body['successes']} of {body['n']}, its rows {k} of {n}", "Restore a whole copy"
+        )
 
 
 @cache
@@ -191,8 +193,12 @@ def _validator():
 
 def result_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of result.json."""
-    text, number, count, rate = {"type": "string"}, {"type": "number"}, {"type": "integer", "minimum": 0}, {
-        "type": "number", "minimum": 0, "maximum": 1}
+    text, number, count, rate = (
+        {"type": "string"},
+        {"type": "number"},
+        {"type": "integer", "minimum": 0},
+        {"type": "number", "minimum": 0, "maximum": 1},
+    )
     digest = {"type": "string", "pattern": "^([0-9a-f]{64})?$"}  # empty when an episode was aborted before it began
     optional = {"type": ["string", "null"]}
 

@@ -145,7 +145,9 @@ def run_all(settings: Settings, specs: Sequence[EpisodeSpec], workers: int) -> I
         for future in as_completed(futures):
             yield future.result()
     except BrokenExecutor as error:
-        raise CladError("a worker process died", "Run with --workers 1 to see why; memory is the usual reason") from error
+        raise CladError(
+            "a worker process died", "Run with --workers 1 to see why; memory is the usual reason"
+        ) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:

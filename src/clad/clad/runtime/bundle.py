@@ -94,7 +94,9 @@ class ModelBundle:
         if contract.hash != self.contract_hash:
             raise CladError(
                 f"model '{self.name}' was trained for robot '{self.contract_name}' ({self.contract_hash[:12]}), not for "
-                f"'{contract.name}' ({contract.hash[:12]})", "Train for this robot's contract or choose another model")
+                f"'{contract.name}' ({contract.hash[:12]})",
+                "Train for this robot's contract or choose another model",
+            )
 
 
 def models_directories() -> list[Path]:
@@ -106,6 +108,18 @@ def models_directories() -> list[Path]:
 def bundle_names() -> list[str]:
     """Names of all the bundles that can be loaded by name, sorted."""
     return sorted({f.parent.name for place in models_directories() for f in place.glob(f"*/{SIDECAR}")})
+
+
+def default_model() -> str:
+    """The first bundle by name that sees: a blind one is a control. Raises CladError when there is none."""
+    for name in bundle_names():
+        try:
+            if not json.loads((_find(name) / SIDECAR).read_text())["blind"]:
+                return name
+        except (KeyError, TypeError, ValueError):  # damaged: no reason to stop looking
+            continue
+    where = ", ".join(str(place) for place in models_directories())
+    raise CladError(f"there is no model in {where}", "Train one (clad train planner, clad train policy, clad export)")
 
 
 def load_bundle(path_or_name: str | Path) -> ModelBundle:
@@ -141,12 +155,18 @@ def load_encoder(bundle: ModelBundle, *, provider: str = "cpu", threads: int = 1
     places = [bundle.path.parent, *models_directories()]
     path = next((p / directory for p in places if (p / directory / "encoder.json").is_file()), None)
     if path is None:
-        raise CladError(f"model '{bundle.name}' needs the encoder '{directory}', which is in none of "
-                        f"{', '.join(str(p) for p in places)}", "Run: clad export encoder")
+        raise CladError(
+            f"model '{bundle.name}' needs the encoder '{directory}', which is in none of "
+            f"{', '.join(str(p) for p in places)}",
+            "Run: clad export encoder",
+        )
     encoder = Encoder(path, provider, threads)
     if encoder.id != bundle.encoder_sha256:
-        raise CladError(f"model '{bundle.name}' was trained with another encoder ({bundle.encoder_sha256[:12]}) than "
-                        f"{path} ({encoder.id[:12]})", "Restore that encoder or train again on this one's features")
+        raise CladError(
+            f"model '{bundle.name}' was trained with another encoder ({bundle.encoder_sha256[:12]}) than "
+            f"{path} ({encoder.id[:12]})",
+            "Restore that encoder or train again on this one's features",
+        )
     return encoder
 
 
@@ -161,8 +181,11 @@ def verify_files(directory: Path, files: Mapping[str, str], *, of: str) -> None:
             raise CladError(f"{of} lacks its file {file}", _REFETCH)
         found = sha256_file(file)
         if found != expected:
-            raise CladError(f"{file} is truncated, altered or from another model: sha256 {found[:12]}, but {of} was made "
-                            f"with {expected[:12]}", _REFETCH)
+            raise CladError(
+                f"{file} is truncated, altered or from another model: sha256 {found[:12]}, but {of} was made "
+                f"with {expected[:12]}",
+                _REFETCH,
+            )
     for file in sorted(directory.glob("*.onnx*")):
         if file.name not in files:
             raise CladError(f"{file} is no part of {of}", "Remove it or export the model again")
@@ -234,8 +257,10 @@ def _check_consistency(b: ModelBundle) -> None:
     if b.proprio_variant not in PROPRIO_VARIANTS:
         problems.append(f"proprio_variant '{b.proprio_variant}' is unknown")
     elif b.proprio.mean.shape != (proprio_dim(b.proprio_variant),):
-        problems.append(f"the proprio normaliser has {b.proprio.mean.size} entries, {b.proprio_variant} needs "
-                        f"{proprio_dim(b.proprio_variant)}")
+        problems.append(
+            f"the proprio normaliser has {b.proprio.mean.size} entries, {b.proprio_variant} needs "
+            f"{proprio_dim(b.proprio_variant)}"
+        )
     for name, n in (("proprio", b.proprio), ("visual", b.visual)):
         if n.mean.shape != n.std.shape or not (n.std > 0).all():
             problems.append(f"the {name} normaliser's std must be positive and as long as its mean")

@@ -45,8 +45,10 @@ class History:
     def observe(self, step: int, proprio: np.ndarray, visual: np.ndarray) -> None:
         """Remember the observation of `step`. Raises CladError when time runs backwards within an episode."""
         if step < self._last:
-            raise CladError(f"an observation of step {step} came after one of step {self._last}",
-                            "Reset the planner at the start of each episode")
+            raise CladError(
+                f"an observation of step {step} came after one of step {self._last}",
+                "Reset the planner at the start of each episode",
+            )
         self._last = step
         self._observed[step] = (proprio, visual)
         # a replacement may be up to tau older than the observation that is asked for

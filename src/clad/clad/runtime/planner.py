@@ -25,7 +25,9 @@ class Planner:
     does not start.
     """
 
-    def __init__(self, bundle: ModelBundle, contract: RobotContract, *, provider: str = "cpu", threads: int = 1) -> None:
+    def __init__(
+        self, bundle: ModelBundle, contract: RobotContract, *, provider: str = "cpu", threads: int = 1
+    ) -> None:
         bundle.require_contract(contract)
         self._bundle = bundle
         self._contract = contract
@@ -123,11 +125,15 @@ class Planner:
         for camera in self._bundle.cameras:
             image = observation.images.get(camera)
             if image is None:
-                raise CladError(f"the observation has no image of camera '{camera}'",
-                                f"Model '{self._bundle.name}' needs {', '.join(self._bundle.cameras)}")
+                raise CladError(
+                    f"the observation has no image of camera '{camera}'",
+                    f"Model '{self._bundle.name}' needs {', '.join(self._bundle.cameras)}",
+                )
             if image.shape != size:
-                raise CladError(f"the image of camera '{camera}' is {image.shape}, the contract says {size}",
-                                "Set the camera to the contract's image_size")
+                raise CladError(
+                    f"the image of camera '{camera}' is {image.shape}, the contract says {size}",
+                    "Set the camera to the contract's image_size",
+                )
             images.append(image)
         encoded = self._encoder.images(np.stack(images))
         return np.concatenate([encoded[f][i] for i in range(len(images)) for f in self._bundle.features])

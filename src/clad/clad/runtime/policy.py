@@ -22,7 +22,9 @@ class Policy:
     Raises CladError for a bundle of another robot and for a provider that does not start.
     """
 
-    def __init__(self, bundle: ModelBundle, contract: RobotContract, *, provider: str = "cpu", threads: int = 1) -> None:
+    def __init__(
+        self, bundle: ModelBundle, contract: RobotContract, *, provider: str = "cpu", threads: int = 1
+    ) -> None:
         bundle.require_contract(contract)
         self._bundle = bundle
         self._spec = contract.action

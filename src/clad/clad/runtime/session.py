@@ -38,6 +38,7 @@ def open_session(path: str | Path, provider: str = "cpu", threads: int = 1) -> o
     except Exception as error:  # onnxruntime's exceptions share no base class
         raise CladError(f"{path} cannot be loaded: {str(error).splitlines()[0]}", "Export or fetch it again") from error
     if session.get_providers()[0] != wanted:
-        raise CladError(f"provider '{provider}' did not start; {Path(path).name} would run on "
-                        f"{session.get_providers()[0]}", _REMEDY)
+        raise CladError(
+            f"provider '{provider}' did not start; {Path(path).name} would run on {session.get_providers()[0]}", _REMEDY
+        )
     return session

@@ -100,8 +100,10 @@ def run_episode(
     """
     started, rendered, stepped = time.perf_counter(), env.render_seconds, env.physics_seconds
     if (init_index is None) != (protocol == SAMPLED):
-        raise UsageError(f"protocol '{protocol}' with initial state {init_index}",
-                         "A sampled scene has no evaluation state; every other protocol needs one")
+        raise UsageError(
+            f"protocol '{protocol}' with initial state {init_index}",
+            "A sampled scene has no evaluation state; every other protocol needs one",
+        )
     if protocol == SAMPLED:
         env.reset_sampled(seed)
     else:

@@ -14,8 +14,10 @@ LENGTHS = {"joint14": 14, "joint16": 16, "ee9": 9, "joint16_ee7": 23}
 def episode(steps=5):
     rng = np.random.default_rng(0)
     return SimpleNamespace(
-        joint_position=rng.standard_normal((steps, 7)), joint_velocity=rng.standard_normal((steps, 7)),
-        gripper_position=rng.standard_normal((steps, 2)), ee_position=rng.standard_normal((steps, 3)),
+        joint_position=rng.standard_normal((steps, 7)),
+        joint_velocity=rng.standard_normal((steps, 7)),
+        gripper_position=rng.standard_normal((steps, 2)),
+        ee_position=rng.standard_normal((steps, 3)),
         ee_quaternion=rng.standard_normal((steps, 4)),
     )
 
@@ -32,11 +34,15 @@ def test_rows_of_an_episode_are_the_vectors_of_its_observations(variant):
 
 def test_order_and_sign():
     state = SimpleNamespace(
-        joint_position=np.arange(7), joint_velocity=np.arange(7) + 10, gripper_position=np.array([20, 21]),
-        ee_position=np.array([30, 31, 32]), ee_quaternion=np.array([-1.0, 0.1, 0.2, 0.3]),
+        joint_position=np.arange(7),
+        joint_velocity=np.arange(7) + 10,
+        gripper_position=np.array([20, 21]),
+        ee_position=np.array([30, 31, 32]),
+        ee_quaternion=np.array([-1.0, 0.1, 0.2, 0.3]),
     )
     assert proprio_vector(state, "joint16_ee7").tolist() == pytest.approx(
-        [*range(7), *range(10, 17), 20, 21, 30, 31, 32, 1, -0.1, -0.2, -0.3])
+        [*range(7), *range(10, 17), 20, 21, 30, 31, 32, 1, -0.1, -0.2, -0.3]
+    )
     assert proprio_vector(state, "ee9").tolist() == pytest.approx([20, 21, 30, 31, 32, 1, -0.1, -0.2, -0.3])
 
 

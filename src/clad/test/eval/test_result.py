@@ -12,23 +12,71 @@ from clad.eval.result import EpisodeRecord, EvalResult, episode_timing, read_res
 from clad.eval.table import episode_table, rate_text, summary
 
 DIGEST = "a" * 64
-FIELDS = ["schema", "n", "successes", "success_rate", "wilson_95", "suite", "protocol", "mode", "visuals", "model",
-          "machine", "versions", "started", "wall_s", "episodes"]
-ROW_FIELDS = ["suite", "task", "instruction", "init_index", "seed", "success", "outcome", "steps", "scene_hash",
-              "action_hash", "state_hash", "bag", "video", "timing"]
+FIELDS = [
+    "schema",
+    "n",
+    "successes",
+    "success_rate",
+    "wilson_95",
+    "suite",
+    "protocol",
+    "mode",
+    "visuals",
+    "model",
+    "machine",
+    "versions",
+    "started",
+    "wall_s",
+    "episodes",
+]
+ROW_FIELDS = [
+    "suite",
+    "task",
+    "instruction",
+    "init_index",
+    "seed",
+    "success",
+    "outcome",
+    "steps",
+    "scene_hash",
+    "action_hash",
+    "state_hash",
+    "bag",
+    "video",
+    "timing",
+]
 
 
 def row(init_index=0, success=True, **changes):
     timing = episode_timing(encode=[0.01], plan=[0.02], policy=[0.003], render=1.5, physics=0.5, wall=3.0, fallbacks=0)
-    return replace(EpisodeRecord(
-        suite="libero_10", task=5, instruction="pick up the book", init_index=init_index, seed=init_index or 0,
-        success=success, outcome="success" if success else "timeout", steps=150, scene_hash=DIGEST, action_hash=DIGEST,
-        state_hash=DIGEST, timing=timing), **changes)
+    return replace(
+        EpisodeRecord(
+            suite="libero_10",
+            task=5,
+            instruction="pick up the book",
+            init_index=init_index,
+            seed=init_index or 0,
+            success=success,
+            outcome="success" if success else "timeout",
+            steps=150,
+            scene_hash=DIGEST,
+            action_hash=DIGEST,
+            state_hash=DIGEST,
+            timing=timing,
+        ),
+        **changes,
+    )
 
 
 def result(*rows, **changes):
-    settings = {"suite": "libero_10", "protocol": "exact", "mode": "lockstep", "visuals": "full",
-                "model": {"name": "tiny", "sha256": DIGEST}, **changes}
+    settings = {
+        "suite": "libero_10",
+        "protocol": "exact",
+        "mode": "lockstep",
+        "visuals": "full",
+        "model": {"name": "tiny", "sha256": DIGEST},
+        **changes,
+    }
     made = EvalResult(**settings)
     for r in rows:
         made.add(r)

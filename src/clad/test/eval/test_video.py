@@ -17,8 +17,11 @@ def frames(count, size=128):
 def decode(path):
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        return stream.codec_context.name, float(stream.average_rate), [
-            f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
+        return (
+            stream.codec_context.name,
+            float(stream.average_rate),
+            [f.to_ndarray(format="rgb24") for f in container.decode(video=0)],
+        )
 
 
 def test_an_episode_becomes_h264_with_the_outcome_in_its_colour(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from tiny_bundle import HORIZON, PROPRIO, VISUAL, write_tiny_encoder, write_tiny_models
 
 from clad.errors import CladError, UsageError
-from clad.runtime.bundle import bundle_names, load_bundle, load_encoder
+from clad.runtime.bundle import bundle_names, default_model, load_bundle, load_encoder
 
 
 @pytest.fixture
@@ -41,6 +41,19 @@ def test_found_by_name_and_an_unknown_name_lists_the_valid_ones(models, monkeypa
         load_bundle("tinny")
     with pytest.raises(CladError, match="is not a model"):
         load_bundle(models / "encoder-tiny")
+
+
+def test_the_default_is_the_first_model_that_sees(models, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path.parent)
+    monkeypatch.setenv("CLAD_MODELS_DIR", str(models))
+    for name in ("a-damaged", "b-blind"):
+        shutil.copytree(models / "tiny", models / name)
+    (models / "a-damaged" / "model.json").write_text("{")
+    edit(models / "b-blind", lambda b: b.update(blind=True))
+    assert default_model() == "tiny"
+    shutil.rmtree(models / "tiny")
+    with pytest.raises(CladError, match="there is no model in .* Train one"):
+        default_model()
 
 
 def test_found_in_models_of_the_working_directory(models, monkeypatch):

@@ -18,8 +18,9 @@ def network(x, t):
 def sample_with_diffusers(train_steps, sample_steps, prediction, noise):
     torch = pytest.importorskip("torch")
     diffusers = pytest.importorskip("diffusers")
-    scheduler = diffusers.DDIMScheduler(num_train_timesteps=train_steps, beta_schedule="squaredcos_cap_v2",
-                                        clip_sample=True, prediction_type=prediction)
+    scheduler = diffusers.DDIMScheduler(
+        num_train_timesteps=train_steps, beta_schedule="squaredcos_cap_v2", clip_sample=True, prediction_type=prediction
+    )
     scheduler.set_timesteps(sample_steps)
     x = torch.from_numpy(noise.copy())
     for t in scheduler.timesteps:

@@ -66,12 +66,18 @@ def test_a_foresight_is_what_the_graphs_compute_from_the_exact_past(planner, bun
     executed = np.random.default_rng(0).uniform(-1, 1, (12, 7))[6:]
     low, high = np.array([-0.8] * 6 + [-1.0]), np.array([0.6] * 6 + [1.0])
     feed = {
-        "proprio_past": proprio(6), "visual_past": visual(6), "proprio": proprio(12), "visual": visual(12),
-        "text": encoder.text(TASK), "actions": np.clip(2 * (executed - low) / (high - low) - 1, -1, 1),
+        "proprio_past": proprio(6),
+        "visual_past": visual(6),
+        "proprio": proprio(12),
+        "visual": visual(12),
+        "text": encoder.text(TASK),
+        "actions": np.clip(2 * (executed - low) / (high - low) - 1, -1, 1),
     }
     session = ort.InferenceSession(bundle.path / "planner.onnx", providers=["CPUExecutionProvider"])
-    z_p, z_s, predicted = session.run(["proprio_foresight", "semantic_foresight", "proprio_predicted"],
-                                      {k: v[None].astype(np.float32) for k, v in feed.items()})
+    z_p, z_s, predicted = session.run(
+        ["proprio_foresight", "semantic_foresight", "proprio_predicted"],
+        {k: v[None].astype(np.float32) for k, v in feed.items()},
+    )
     np.testing.assert_allclose(foresight.proprio_foresight, z_p[0], atol=1e-6)
     np.testing.assert_allclose(foresight.semantic_foresight, z_s[0], atol=1e-6)
     np.testing.assert_allclose(foresight.proprio_predicted, predicted[0] * 0.5 + 0.1, atol=1e-6)
@@ -147,19 +153,38 @@ def test_a_chunk_is_a_pure_function_of_its_foresight(planner, policy, make_obser
     assert not np.array_equal(chunks[0], chunks[1])
 
 
-@pytest.mark.parametrize("change", [
-    {"seed": 4}, {"step": 1}, *({name: 0.5} for name in (
-        "proprio", "semantic_embedding", "instruction_embedding", "proprio_foresight", "semantic_foresight"))])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 4},
+        {"step": 1},
+        *(
+            {name: 0.5}
+            for name in (
+                "proprio",
+                "semantic_embedding",
+                "instruction_embedding",
+                "proprio_foresight",
+                "semantic_foresight",
+            )
+        ),
+    ],
+)
 def test_everything_that_the_policy_uses_moves_the_chunk(planner, policy, make_observation, change):
     foresight = planner.plan(make_observation(0))
-    (name, by), = change.items()
-    changed = replace(foresight, **{name: by if name in ("seed", "step") else getattr(foresight, name) + np.float32(by)})
+    ((name, by),) = change.items()
+    changed = replace(
+        foresight, **{name: by if name in ("seed", "step") else getattr(foresight, name) + np.float32(by)}
+    )
     assert not np.array_equal(policy.act(foresight).values, policy.act(changed).values)
 
 
 def test_chunk_values_are_wire_units_within_the_trained_range(planner, policy, make_observation):
     values = policy.act(planner.plan(make_observation(0))).values
-    low, high = np.array([-0.04] * 3 + [-0.4] * 3 + [-1]), np.array([0.03] * 3 + [0.3] * 3 + [1])  # native range x scale
+    low, high = (
+        np.array([-0.04] * 3 + [-0.4] * 3 + [-1]),
+        np.array([0.03] * 3 + [0.3] * 3 + [1]),
+    )  # native range x scale
     assert (values >= low - 1e-6).all() and (values <= high + 1e-6).all()
     assert np.abs(values[:, 3:6]).max() > 0.06  # rotations are in radians: a forgotten scale would show
 

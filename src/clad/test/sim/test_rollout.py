@@ -30,8 +30,9 @@ def model(tiny_models, contract):
 
 
 def roll(env, model, *, init_index=0, seed=0, protocol="exact", max_steps=7, **more):
-    return run_episode(env, *model, init_index=init_index, seed=seed, protocol=protocol, execute_steps=3,
-                       max_steps=max_steps, **more)
+    return run_episode(
+        env, *model, init_index=init_index, seed=seed, protocol=protocol, execute_steps=3, max_steps=max_steps, **more
+    )
 
 
 def hashes(result):
