@@ -39,7 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         *("provider", "threads", "out", "json", "resume"),
         suite={"default": None, "help": f"LIBERO suite, e.g. libero_10 ({trained})"},
         task={"default": None, "help": f"task index within the suite ({trained})"},
-        model={"default": None, "help": "model bundle: a directory, or a name in models/ (default: the first seeing one)"},
+        model={
+            "default": None,
+            "help": "model bundle: a directory, or a name in models/ (default: the first seeing one)",
+        },
         out={"default": None, "help": "where result.json, bags/ and videos go (default: runs/sim-DATE-TIME)"},
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while the robot moves")
@@ -47,12 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from clad.eval.episodes import evaluation_episodes
-    from clad.runtime.bundle import load_bundle
+    from clad.runtime.bundle import default_model, load_bundle
     from clad.sim.suites import task_info
 
     if args.resume and args.out is None:
         raise UsageError("--resume needs the --out of the run to go on with", "Add --out DIR")
-    bundle = load_bundle(args.model or _default_model())
+    bundle = load_bundle(args.model or default_model())
     trained = bundle.tasks[0]
     suite = args.suite or trained.suite
     task = args.task if args.task is not None else trained.task if suite == trained.suite else 0
@@ -62,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
     )
     out = Path(args.out or f"runs/sim-{datetime.now():%Y%m%d-%H%M%S}").absolute()
     if (out / "result.json").exists() and not args.resume:
-        raise UsageError(f"{out / 'result.json'} exists already", "Add --resume to go on with it, or give another --out")
+        raise UsageError(
+            f"{out / 'result.json'} exists already", "Add --resume to go on with it, or give another --out"
+        )
     sim_graph, run_graph = _bringup()
     arguments = {
         "suite": suite,
@@ -98,23 +103,14 @@ def run(args: argparse.Namespace) -> int:
             return run_graph(graph)
 
 
-def _default_model() -> str:
-    """The first bundle by name that sees: a blind one is a control, not something to show."""
-    from clad.runtime.bundle import bundle_names, load_bundle
-
-    for name in bundle_names():
-        if not load_bundle(name).blind:
-            return name
-    raise CladError("there is no model in models/", "Train one (clad train planner, clad train policy, clad export)")
-
-
 def _bringup():
     try:
         from clad_bringup.graph import sim_graph
         from clad_bringup.supervisor import run_graph
     except ImportError as error:
         raise CladError(
-            f"the ROS packages are not on the path ({error})", "Run ./clad, or build with colcon and source the workspace"
+            f"the ROS packages are not on the path ({error})",
+            "Run ./clad, or build with colcon and source the workspace",
         ) from error
     return sim_graph, run_graph
 
@@ -153,7 +149,8 @@ def _domain() -> Iterator[int]:
                 del os.environ["ROS_DOMAIN_ID"]
             return
     raise CladError(
-        f"all ROS domains from {FREE_DOMAINS[0]} to {FREE_DOMAINS[-1]} are in use", "End other graphs or set ROS_DOMAIN_ID"
+        f"all ROS domains from {FREE_DOMAINS[0]} to {FREE_DOMAINS[-1]} are in use",
+        "End other graphs or set ROS_DOMAIN_ID",
     )
 
 
