@@ -6,13 +6,16 @@ steps towards the target. Who cannot see cannot know the way.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from clad.data.episode import Episode
+from clad.data.features import EncodedEpisode
 from clad.data.libero_hdf5 import write_episode
 
+CAMERAS, FEATURES = ("agentview", "wrist"), ("keypoints", "pooled")
 INSTRUCTION = "pick up the book"
 STEP = 0.05  # m at full action
 
@@ -57,3 +60,28 @@ def write_reach_demos(path: Path, count: int, *, length: int = 24) -> Path:
         episode = reach_episode(seed, length=length)
         write_episode(path, episode, states=np.zeros((length, 3)), file_attrs={})
     return path
+
+
+def encoded(length: int, seed: int = 0, instruction: str = "put it there", **changes) -> EncodedEpisode:
+    """Random features, state and actions; `changes` replace fields."""
+    rng = np.random.default_rng(seed)
+    features = {(c, f): rng.standard_normal((length, d)).astype(np.float32)
+                for c in CAMERAS for f, d in zip(FEATURES, (3, 2), strict=True)}
+    return dataclasses.replace(
+        EncodedEpisode(
+            key=f"f/demo_{seed}",
+            instruction=instruction,
+            meta={},
+            features=features,
+            text=rng.standard_normal(4).astype(np.float32),
+            joint_position=rng.standard_normal((length, 7)),
+            joint_velocity=rng.standard_normal((length, 7)),
+            gripper_position=rng.standard_normal((length, 2)),
+            ee_position=rng.standard_normal((length, 3)),
+            ee_quaternion=rng.standard_normal((length, 4)),
+            executed=rng.uniform(-1, 1, (length, 7)),
+            expert=rng.uniform(-1, 1, (length, 7)),
+            label_valid=np.ones(length, dtype=bool),
+        ),
+        **changes,
+    )

@@ -261,7 +261,7 @@ def _typed(name: str, value: Any, present: Any) -> Any:
     """`value` as the type of the `present` one; numbers may be written as YAML reads them (1e-3 is a string to it)."""
     wanted = type(present)
     if wanted is tuple:
-        return tuple(str(v) for v in value) if isinstance(value, list) else tuple(str(value).split(","))
+        return tuple(str(v) for v in value) if isinstance(value, (list, tuple)) else tuple(str(value).split(","))
     if wanted is bool or isinstance(value, bool):
         if wanted is bool and isinstance(value, bool):
             return value
