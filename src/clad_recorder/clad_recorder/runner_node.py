@@ -296,11 +296,10 @@ class EpisodeRunner(Node):
         name = video_name(spec)
         write_video(
             self._out / name,
-            pictures.values(),
+            sorted(pictures.items()),
             fps=self._contract.control_rate / every,
             instruction=result.instruction,
             outcome=result.outcome,
-            steps_per_frame=every,
         )
         return name
 

@@ -76,7 +76,9 @@ class Runner:
             protocol=self._settings.protocol,
             execute_steps=self._bundle.execute_steps,
             max_steps=self._settings.max_steps or self._env.max_steps,
-            on_frame=(lambda observation: frames.append(observation.images)) if self._settings.video else None,
+            on_frame=(lambda observation: frames.append((observation.step, observation.images)))
+            if self._settings.video
+            else None,
         )
         video = None
         if self._settings.video:

@@ -16,36 +16,35 @@ HOLD_SECONDS = 1.5  # how long the last frame stays, so that the outcome can be 
 
 def write_video(
     path: Path,
-    frames: Iterable[Mapping[str, np.ndarray]],
+    frames: Iterable[tuple[int, Mapping[str, np.ndarray]]],
     *,
     fps: float,
     instruction: str,
     outcome: str,
-    steps_per_frame: int = 1,
 ) -> None:
-    """Write `path` from frames camera -> (H, W, 3) uint8 rgb, row 0 at the top; all frames have the same cameras and size.
+    """Write `path` from pairs of a control step and its pictures, in order.
 
-    fps: frames a second of the episode's own time. steps_per_frame: control steps between two frames, for the caption.
-    Raises ValueError when there is no frame.
+    Pictures: camera -> (H, W, 3) uint8 rgb, row 0 at the top, the same cameras and size throughout. fps: pictures a second
+    of the episode's own time. Raises ValueError when there is no frame.
     """
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
         stream, last = None, None
-        for i, frame in enumerate(frames):
-            picture = compose(frame)
-            if last is not None:
-                _encode(container, stream, _captioned(last, instruction, f"step {(i - 1) * steps_per_frame}"))
-            if stream is None:
+        for step, pictures in frames:
+            picture = compose(pictures)
+            if last is None:
                 stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
                 stream.height, stream.width = picture.shape[0] + BAR, picture.shape[1]
                 stream.pix_fmt = "yuv420p"
                 stream.options = {"crf": "20", "preset": "veryfast", "threads": "1"}
-            last, count = picture, i + 1
+            else:  # one behind, because the outcome belongs on the last picture
+                _encode(container, stream, _captioned(*last, instruction))
+            last = picture, step
         if last is None:
             raise ValueError(f"no frames for {path}")
-        final = _captioned(last, instruction, f"step {(count - 1) * steps_per_frame}", outcome)
+        final = _captioned(*last, instruction, outcome)
         for _ in range(max(1, round(HOLD_SECONDS * fps))):
             _encode(container, stream, final)
         for packet in stream.encode():
@@ -60,7 +59,7 @@ def compose(frame: Mapping[str, np.ndarray]) -> np.ndarray:
     return row[: row.shape[0] // 2 * 2, : row.shape[1] // 2 * 2]  # yuv420p halves both sides
 
 
-def _captioned(picture: np.ndarray, instruction: str, step: str, outcome: str = "") -> np.ndarray:
+def _captioned(picture: np.ndarray, step: int, instruction: str, outcome: str = "") -> np.ndarray:
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = picture.shape[:2]
@@ -74,7 +73,7 @@ def _captioned(picture: np.ndarray, instruction: str, step: str, outcome: str = 
         font = ImageFont.load_default(size)
     draw.text((6, height + 4), instruction, (235, 235, 235), font)
     small = ImageFont.load_default(13)
-    draw.text((6, height + 25), step, (160, 160, 165), small)
+    draw.text((6, height + 25), f"step {step}", (160, 160, 165), small)
     if outcome:
         draw.text((width - 6, height + 25), outcome, OUTCOME_COLOURS.get(outcome, (235, 235, 235)), small, anchor="ra")
     return np.asarray(canvas)

@@ -11,7 +11,7 @@ def frames(count, size=128):
     for i in range(count):
         left = np.zeros((size, size, 3), np.uint8)
         left[:, :, 0] = 10 * i
-        yield {"agentview": left, "wrist": np.full((size, size, 3), 200, np.uint8)}
+        yield i, {"agentview": left, "wrist": np.full((size, size, 3), 200, np.uint8)}
 
 
 def decode(path):
@@ -50,7 +50,7 @@ def test_small_and_odd_pictures_are_enlarged_to_even_ones():
 
 def test_fewer_frames_than_control_steps(tmp_path):
     """Lock-step publishes a picture a chunk: at 20 Hz and six steps a chunk that is 3.33 frames a second."""
-    write_video(tmp_path / "a.mp4", frames(3), fps=20 / 6, instruction="x", outcome="timeout", steps_per_frame=6)
+    write_video(tmp_path / "a.mp4", frames(3), fps=20 / 6, instruction="x", outcome="timeout")
     _, rate, pictures = decode(tmp_path / "a.mp4")
     assert rate == pytest.approx(20 / 6, rel=1e-3) and len(pictures) == 2 + 5
 
