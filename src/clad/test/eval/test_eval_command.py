@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import onnxruntime as ort
 import pytest
 
 from clad.cli.main import main
@@ -46,6 +47,14 @@ def test_workers_give_the_same_rows(evaluate, tmp_path):
     (a, _), (b, _) = rows(tmp_path / "one" / "result.json"), rows(tmp_path / "two" / "result.json")
     for name in ("init_index", "seed", "outcome", "steps", "scene_hash", "action_hash", "state_hash"):
         assert [r[name] for r in a] == [r[name] for r in b]
+
+
+def test_what_fails_in_a_worker_reaches_the_user_whole(evaluate, capsys):
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    assert evaluate("--provider", "cuda", "--workers", "2", "--episodes", "2") == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("clad: provider 'cuda' is not in this ONNX Runtime") and "Install onnxruntime-gpu" in last
 
 
 @pytest.mark.parametrize(
