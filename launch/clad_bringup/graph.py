@@ -73,6 +73,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument(
         name="resume", default="false", description=OPTIONS["resume"]["help"], choices=("true", "false"), type=bool
     ),
+    Argument(name="contract", default="libero", description="the robot: a shipped contract's name or a YAML file"),
     Argument(
         name="image_size",
         default="0",
@@ -109,19 +110,22 @@ ARGUMENTS: tuple[Argument, ...] = (
 # recorder before whatever it records, the runner last. They are stopped in the opposite order.
 _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "recorder": ("clad_recorder", "recorder_node", ()),
-    "policy": ("clad_policy", "policy_node", ("model", "provider", "threads")),
-    "planner": ("clad_planner", "planner_node", ("model", "provider", "threads", "inference_rate")),
+    "policy": ("clad_policy", "policy_node", ("contract", "model", "provider", "threads")),
+    "planner": ("clad_planner", "planner_node", ("contract", "model", "provider", "threads", "inference_rate")),
     "sim_bridge": (
         "clad_sim_bridge",
         "sim_bridge_node",
-        ("suite", "task", "mode", "visuals", "image_size", "gl_backend", "model", "real_time_factor", "camera_rate"),
+        (
+            *("contract", "suite", "task", "mode", "visuals", "image_size", "gl_backend", "model"),
+            *("real_time_factor", "camera_rate"),
+        ),
     ),
     "episode_runner": (
         "clad_recorder",
         "episode_runner_node",
         (
-            *("suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "max_steps", "model"),
-            *("out", "json", "resume"),
+            *("contract", "suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "max_steps"),
+            *("model", "inference_rate", "out", "json", "resume"),
         ),
     ),
 }

@@ -33,6 +33,7 @@ CHANGED = {
     "out": "elsewhere",
     "json": "result.json",
     "resume": "true",
+    "contract": "other",
     "image_size": "256",
     "gl_backend": "osmesa",
     "inference_rate": "12.5",
