@@ -15,6 +15,8 @@ JOINT_STATES, EE_POSE, STATE_QOS = "/joint_states", "/ee_pose", _reliable(50)
 EXECUTED_ACTION, ACTION_QOS = "/executed_action", _reliable(50)
 EPISODE, EPISODE_QOS = "/episode", _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
 LATENT_FORESIGHT, ACTION_CHUNK, INFERENCE_QOS = "/latent_foresight", "/action_chunk", _reliable(5)
+# for who acts on chunks: a simulator that is busy stepping must find the newest one, not a queue of old ones
+NEWEST_CHUNK_QOS = _reliable(1)
 DIAGNOSTICS, DIAGNOSTICS_QOS = "/diagnostics", _reliable(10)
 
 RESET_EPISODE, STEP, RUN_EPISODE = "/reset_episode", "/step", "/run_episode"

@@ -37,8 +37,8 @@ class SimBridge(CladNode):
     def __init__(self) -> None:
         super().__init__("sim_bridge")
         self.setting("contract", "libero", "the robot: a shipped contract's name or a YAML file")
-        self.setting("suite", "libero_10", "suite of a reset that names none")
-        self.setting("task", 0, "task of a reset that names no suite")
+        self.setting("suite", "libero_10", "suite that is made ready at start, and of a reset that names none")
+        self.setting("task", 0, "task that is made ready at start, and of a reset that names no suite")
         self.setting("mode", "lockstep", "lockstep: sim time waits for each chunk; free-run: it follows the wall clock")
         self.setting("visuals", "full", "full: LIBERO's own meshes; fast: decimated meshes, same physics")
         self.setting("image_size", 0, "pixels; 0: the contract's, the only size that the contract's models take")
@@ -76,16 +76,17 @@ class SimBridge(CladNode):
             backend=self.value("gl_backend"),
             log=self.get_logger().info,
         )
+        # what is missing for the simulator is told now, not at the first episode
+        env = self._simulation.prepare(self.value("suite"), self.value("task"))
         self._streams = Streams(self, contract)
         self._status = self.create_lifecycle_publisher(EpisodeStatus, topics.EPISODE, topics.EPISODE_QOS)
         self._driver = driver = Driver(
             contract, settings, self._simulation, self._streams, self._status, self.diagnostics
         )
         self._inputs = [
-            self.create_subscription(ActionChunk, topics.ACTION_CHUNK, driver.on_chunk, topics.INFERENCE_QOS),
-            self.create_subscription(
-                LatentForesight, topics.LATENT_FORESIGHT, driver.on_foresight, topics.INFERENCE_QOS
-            ),
+            # foresights first: of messages that are there together the executor takes them in this order
+            self.create_subscription(LatentForesight, topics.LATENT_FORESIGHT, driver.on_foresight, topics.STATE_QOS),
+            self.create_subscription(ActionChunk, topics.ACTION_CHUNK, driver.on_chunk, topics.NEWEST_CHUNK_QOS),
         ]
         self._offers = [
             self.create_service(ResetEpisode, topics.RESET_EPISODE, self._on_reset),
@@ -100,7 +101,9 @@ class SimBridge(CladNode):
             cancel_callback=self._on_cancel,
         )
         self._start_timer(settings.mode)
-        self.diagnostics.set(mode=settings.mode, visuals=settings.visuals, refused_chunks=0, holds=0)
+        self.diagnostics.set(
+            mode=settings.mode, visuals=settings.visuals, gl_backend=env.backend, refused_chunks=0, holds=0
+        )
 
     def _start_timer(self, mode: str) -> None:
         steady = Clock(clock_type=ClockType.STEADY_TIME)

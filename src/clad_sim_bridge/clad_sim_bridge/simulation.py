@@ -11,6 +11,7 @@ import numpy as np
 
 from clad.contract import Observation, RobotContract
 from clad.errors import UsageError
+from clad.sim import suites
 from clad.sim.libero_env import LiberoEnv, StepResult
 from clad.sim.rollout import EpisodeLog
 from clad_ros.stamps import SECOND, control_period_ns
@@ -45,14 +46,15 @@ class Simulation:
         """(suite, task) of the present environment."""
         return self._task
 
-    def begin(self, suite: str, task: int, init_index: int, seed: int, protocol: str) -> None:
-        """Bring the scene to the start of an episode; the environment is kept while suite and task stay the same.
+    def prepare(self, suite: str, task: int) -> LiberoEnv:
+        """The environment of a task; it is kept while suite and task stay the same.
 
         Raises UsageError for names or numbers that do not exist, CladError where LIBERO or GL is missing.
         """
-        if self._task != (suite, task) or self._env is None:
+        if self._env is None or self._task != (suite, task):
+            suites.task_info(suite, task)  # a wrong name must not cost the environment that is there
             self.close()
-            env = LiberoEnv(
+            self._env = env = LiberoEnv(
                 suite,
                 task,
                 contract=self._contract,
@@ -60,11 +62,16 @@ class Simulation:
                 image_size=self._image_size,
                 backend=self._backend,
             )
-            self._env, self._task = env, (suite, task)
+            self._task = (suite, task)
             self._tell(
                 f"{suite} task {task} ({env.instruction}): {self._visuals} visuals, {env.image_size} px, "
                 f"GL back-end {env.backend}"
             )
+        return self._env
+
+    def begin(self, suite: str, task: int, init_index: int, seed: int, protocol: str) -> None:
+        """Bring the scene to the start of an episode. Raises as `prepare` does, UsageError also for init and protocol."""
+        self.prepare(suite, task)
         self._env.reset(init_index, seed, protocol)
         self._render_before, self._physics_before = self._env.render_seconds, self._env.physics_seconds
         self.log = EpisodeLog(self._env.state())
