@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -29,6 +31,7 @@ VENV_PYTHON = """#!/bin/bash
 if [ "$1" = -c ]; then cd "$(dirname "$0")/.." && pwd; exit; fi
 echo "$*" | grep -o -E 'fix_wheels|-r requirements/[a-z]+.txt' | sed 's/-r //' | tr '\\n' ' ' >>"$CALLS"
 echo >>"$CALLS"
+sleep "${PIP_TAKES:-0}"
 if [ -n "$PIP_FAILS" ] && [ "$2" = pip ]; then echo "No matching distribution"; exit 1; fi
 """
 COLCON = """#!/bin/bash
@@ -65,17 +68,19 @@ def sandbox(tmp_path):
         (stubs / name).write_text(text)
         (stubs / name).chmod(0o755)
 
-    def run(*arguments, path=f"{stubs}:/usr/local/bin:/usr/bin:/bin", **env):
-        calls.write_text("")
-        done = subprocess.run(
-            [root / "clad", *arguments],
-            env={"PATH": path, "HOME": str(tmp_path), "CALLS": str(calls), "STUBS": str(stubs), "PIP_FAILS": "", **env},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return done, calls.read_text().splitlines()
+    def start(*arguments, path=f"{stubs}:/usr/local/bin:/usr/bin:/bin", **env):
+        env = {"PATH": path, "HOME": str(tmp_path), "CALLS": str(calls), "STUBS": str(stubs), "PIP_FAILS": "", **env}
+        pipe = subprocess.PIPE
+        command = [root / "clad", *arguments]
+        return subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
+    def run(*arguments, **options):
+        calls.write_text("")
+        process = start(*arguments, **options)
+        process.stdout_text, process.stderr_text = process.communicate(timeout=60)
+        return process, calls.read_text().splitlines()
+
+    run.start, run.calls = start, calls
     run.root, run.stubs = root, stubs
     return run
 
@@ -83,10 +88,10 @@ def sandbox(tmp_path):
 def test_first_run_does_everything_and_the_second_nothing_quickly(sandbox):
     done, calls = sandbox("info", "--json", "x")
     assert done.returncode == 0 and calls == EVERYTHING
-    assert done.stdout.splitlines()[0] == "ran: info --json x"
+    assert done.stdout_text.splitlines()[0] == "ran: info --json x"
     start = time.monotonic()
     done, calls = sandbox("info")
-    assert calls == [] and done.stderr == "" and time.monotonic() - start < 0.5
+    assert calls == [] and done.stderr_text == "" and time.monotonic() - start < 0.5
 
 
 def test_only_what_changed_is_done_again(sandbox):
@@ -120,8 +125,36 @@ def test_another_venv_means_building_from_nothing(sandbox):
 def test_a_failed_step_is_shown_and_taken_up_again(sandbox):
     done, calls = sandbox("info", PIP_FAILS="yes")
     assert done.returncode == 1 and calls == EVERYTHING[:2]
-    assert "No matching distribution" in done.stderr and ".venv/setup.log" in done.stderr.splitlines()[-1]
+    assert "No matching distribution" in done.stderr_text and ".venv/setup.log" in done.stderr_text.splitlines()[-1]
     assert sandbox("info")[1] == EVERYTHING[1:]
+
+
+def test_ctrl_c_during_set_up_leaves_nothing_running_and_nothing_half_stamped(sandbox):
+    process = sandbox.start("info", PIP_TAKES="30")
+    wait_for(lambda: sandbox.calls.exists() and "requirements/ros.txt" in sandbox.calls.read_text())
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == 130 and said.endswith("clad: interrupted; run it again to go on\n")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+    assert sandbox("info")[1] == EVERYTHING[1:]
+
+
+def test_two_at_once_set_up_once(sandbox):
+    first = sandbox.start("info", PIP_TAKES="0.3")
+    wait_for(lambda: sandbox.calls.exists() and "venv" in sandbox.calls.read_text())
+    second = sandbox.start("info")
+    said = [process.communicate(timeout=30) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0]
+    assert sandbox.calls.read_text().splitlines() == EVERYTHING
+    assert "waiting" in said[1][1] and said[1][0].startswith("ran: info")
+
+
+def wait_for(condition, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
 
 
 def test_without_root_or_sudo_the_apt_line_is_printed(sandbox):
@@ -135,7 +168,7 @@ def test_without_root_or_sudo_the_apt_line_is_printed(sandbox):
         (sandbox.stubs / name).chmod(0o755)
     done, calls = sandbox("info", path=str(sandbox.stubs))  # no cmake
     assert done.returncode == 1 and calls == []
-    line = done.stderr.splitlines()[-1]
+    line = done.stderr_text.splitlines()[-1]
     assert "Run as root: apt-get install -y --no-install-recommends" in line and "cmake" in line
 
 
@@ -147,11 +180,11 @@ def test_another_ros_does_not_leak_in_and_the_users_choices_stay(sandbox):
         ROS_DISTRO="humble",
         ROS_AUTOMATIC_DISCOVERY_RANGE="SUBNET",
     )
-    environment = done.stdout.splitlines()[1:]
+    environment = done.stdout_text.splitlines()[1:]
     assert "ROS_DISTRO=jazzy" in environment and "ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET" in environment
     assert f"AMENT_PREFIX_PATH={sandbox.root}/install:{sandbox.root}/.venv" in environment
     assert f"CLAD_MODELS_DIR={sandbox.root}/models" in environment and "OMP_WAIT_POLICY=PASSIVE" in environment
-    assert "humble" not in done.stdout
+    assert "humble" not in done.stdout_text
 
 
 def test_it_can_be_called_through_a_link_from_anywhere(sandbox, tmp_path):
