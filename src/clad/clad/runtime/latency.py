@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 
 from clad.contract import Observation, RobotContract
@@ -16,7 +18,9 @@ def measure(
     """Wall seconds of each stage, one entry a decision, after warm-up and with no rendering.
 
     encode: both cameras. plan: the planner's graph and bookkeeping, without encode. policy: condition and all sampling
-    steps. total: their sum. The pictures are noise, which costs a network the same as any other picture.
+    steps. total: their sum. cpu: CPU seconds of the whole decision in all threads; with one thread it is what `total`
+    would be on a core of its own, whatever else keeps the machine busy. The pictures are noise, which costs a network
+    the same as any other picture.
     """
     planner = Planner(bundle, contract, provider=provider, threads=threads)
     policy = Policy(bundle, contract, provider=provider, threads=threads)
@@ -24,11 +28,14 @@ def measure(
     policy.warm_up()
     planner.reset(bundle.tasks[0].instruction, seed=0)
     rng = np.random.default_rng(0)
-    stages: dict[str, list[float]] = {"encode": [], "plan": [], "policy": [], "total": []}
+    stages: dict[str, list[float]] = {"encode": [], "plan": [], "policy": [], "total": [], "cpu": []}
     for i in range(decisions):
         step = i * bundle.execute_steps
-        foresight = planner.plan(_observation(step, bundle, contract, rng))
+        observation = _observation(step, bundle, contract, rng)
+        before = time.process_time()
+        foresight = planner.plan(observation)
         chunk = policy.act(foresight)
+        stages["cpu"].append(time.process_time() - before)
         for s in range(step, step + bundle.execute_steps):
             planner.executed(s, rng.uniform(-1, 1, len(contract.action.names)))
         stages["encode"].append(foresight.encode_latency)
