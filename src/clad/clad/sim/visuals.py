@@ -14,6 +14,7 @@ import hashlib
 import os
 import tempfile
 import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +86,7 @@ class FastVisuals:
             try:
                 with np.load(path, allow_pickle=False) as stored:
                     return {int(name): stored[name] for name in stored.files}
-            except (OSError, ValueError):  # truncated by a full disk or a copy: make it again
+            except (OSError, ValueError, zipfile.BadZipFile):  # truncated by a full disk or a copy: make it again
                 path.unlink(missing_ok=True)
         picks = {}
         for mesh in meshes:

@@ -1,0 +1,86 @@
+"""The scripted expert on real LIBERO, on sampled scenes only."""
+
+import numpy as np
+import pytest
+
+from clad.errors import UsageError
+from clad.sim.expert.noise import ActionNoise, Kick, Mishaps, sample_mishaps
+from clad.sim.expert.operator import Operator
+from clad.sim.expert.tasks import run_expert, script_for
+from clad.sim.libero_env import LiberoEnv
+
+
+@pytest.fixture(scope="module")
+def env():
+    with LiberoEnv("libero_10", 5, visuals="fast") as env:
+        yield env
+
+
+def play(env, seed, mishaps):
+    from clad.sim.expert.operator import EpisodeOver
+
+    env.reset_sampled(seed)
+    trace = []
+    op = Operator(env, max_steps=env.max_steps, mishaps=mishaps, on_step=trace.append)
+    with pytest.raises(EpisodeOver) as end:
+        script_for("libero_10", 5)(op)
+    return end.value.success, trace
+
+
+@pytest.mark.parametrize("seed", [101, 102])
+def test_solves_the_book_task_with_disturbances(env, seed):
+    env.reset_sampled(seed)
+    trace = []
+    outcome = run_expert(env, seed, on_step=trace.append)
+    assert outcome.success and env.success()
+    assert outcome.steps == len(trace) < 300
+    assert all(np.abs(t.executed).max() <= 1 and np.abs(t.expert).max() <= 1 for t in trace)
+    assert [t.observation.step for t in trace] == list(range(len(trace)))
+
+
+@pytest.mark.parametrize(
+    "mishaps",
+    [
+        Mishaps(early_close=True),
+        Mishaps(off_target=np.array([0.035, 0.0])),
+        Mishaps(kicks=(Kick(start=8, steps=6, motion=np.array([-0.8, 0.5, 0.3, 0, 0, 0.2])),)),
+    ],
+    ids=["early close", "missed slot", "kick"],
+)
+def test_recovers_and_marks_only_the_mistake_as_no_example(env, mishaps):
+    success, trace = play(env, 103, mishaps)
+    assert success
+    valid = np.array([t.label_valid for t in trace])
+    assert 3 < (~valid).sum() < 60 and valid[-20:].all() and valid[:3].all()
+    _, plain = play(env, 103, Mishaps())
+    assert all(t.label_valid for t in plain)
+    assert len(trace) > len(plain)
+
+
+def test_an_early_close_is_followed_by_opening_again(env):
+    _, trace = play(env, 104, Mishaps(early_close=True))
+    after = next(i for i, t in enumerate(trace) if i and t.label_valid and not trace[i - 1].label_valid)
+    assert trace[after - 1].expert[6] == 1.0 and trace[after].expert[6] == -1.0
+    assert np.abs(trace[after].observation.gripper_position).sum() < 0.01  # it holds nothing
+
+
+def test_noise_is_on_the_executed_action_alone_and_correlated():
+    noise = ActionNoise(np.random.default_rng(3))
+    action = np.array([0.1, 0, -0.1, 0, 0, 0, 1.0])
+    executed = np.stack([noise(action) for _ in range(4000)])
+    spread = (executed - action)[:, :6]
+    assert (executed[:, 6] == 1.0).all() and np.array_equal(action, [0.1, 0, -0.1, 0, 0, 0, 1.0])
+    assert 0.1 < spread[:, 0].std() < 0.25 and spread[:, 3].std() < 0.5 * spread[:, 0].std()
+    assert np.corrcoef(spread[:-1, 0], spread[1:, 0])[0, 1] > 0.1
+
+
+def test_share_of_clean_and_disturbed_episodes():
+    plans = [sample_mishaps(np.random.default_rng(i)) for i in range(600)]
+    kinds = [sum(bool(x) for x in (p.kicks, p.early_close, p.off_target is not None)) for p in plans]
+    assert 0.35 < np.mean([k > 0 for k in kinds]) < 0.53
+    assert 0.1 < np.mean([ActionNoise(np.random.default_rng(i)).white == 0 for i in range(600)]) < 0.2
+
+
+def test_task_without_an_expert_is_refused():
+    with pytest.raises(UsageError, match="libero_10 5"):
+        script_for("libero_goal", 0)
