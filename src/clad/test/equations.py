@@ -120,8 +120,10 @@ PLANNER_DIMS = Dims(proprio=5, visual=6, text=4, action=3, horizon=4)
 
 def tiny_planner(**changes) -> LatentDynamics:
     torch.manual_seed(0)
-    model = LatentDynamics(PLANNER_DIMS, PlannerConfig(**{"width": 8, "proprio_tokens": 2, "semantic_tokens": 3, "hidden": 10, "heads": 2,
-                                                  **changes}))
+    model = LatentDynamics(
+        PLANNER_DIMS,
+        PlannerConfig(**{"width": 8, "proprio_tokens": 2, "semantic_tokens": 3, "hidden": 10, "heads": 2, **changes}),
+    )
     with torch.no_grad():  # FiLM starts as the identity; give every parameter an effect
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -130,7 +132,14 @@ def tiny_planner(**changes) -> LatentDynamics:
 
 def planner_inputs(batch: int = 3):
     rng = np.random.default_rng(1)
-    shapes = [(PLANNER_DIMS.proprio,), (PLANNER_DIMS.visual,), (PLANNER_DIMS.proprio,), (PLANNER_DIMS.visual,), (PLANNER_DIMS.text,), (PLANNER_DIMS.horizon, PLANNER_DIMS.action)]
+    shapes = [
+        (PLANNER_DIMS.proprio,),
+        (PLANNER_DIMS.visual,),
+        (PLANNER_DIMS.proprio,),
+        (PLANNER_DIMS.visual,),
+        (PLANNER_DIMS.text,),
+        (PLANNER_DIMS.horizon, PLANNER_DIMS.action),
+    ]
     return [torch.from_numpy(rng.standard_normal((batch, *s)).astype(np.float32)) for s in shapes]
 
 

@@ -65,8 +65,11 @@ def write_reach_demos(path: Path, count: int, *, length: int = 24) -> Path:
 def encoded(length: int, seed: int = 0, instruction: str = "put it there", **changes) -> EncodedEpisode:
     """Random features, state and actions; `changes` replace fields."""
     rng = np.random.default_rng(seed)
-    features = {(c, f): rng.standard_normal((length, d)).astype(np.float32)
-                for c in CAMERAS for f, d in zip(FEATURES, (3, 2), strict=True)}
+    features = {
+        (c, f): rng.standard_normal((length, d)).astype(np.float32)
+        for c in CAMERAS
+        for f, d in zip(FEATURES, (3, 2), strict=True)
+    }
     return dataclasses.replace(
         EncodedEpisode(
             key=f"f/demo_{seed}",

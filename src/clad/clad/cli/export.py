@@ -14,18 +14,37 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", choices=("bundle", "encoder"), default="bundle",
-                        help="what to export (default: %(default)s)")
-    parser.add_argument("--planner", type=Path, default=Path("runs/planner"), metavar="RUN",
-                        help="stage 1 run; unused by a policy-only model (default: %(default)s)")
-    parser.add_argument("--policy", type=Path, default=Path("runs/policy"), metavar="RUN",
-                        help="stage 2 run (default: %(default)s)")
-    parser.add_argument("--encoder", type=Path, default=Path("models/encoder-offline"), metavar="DIR",
-                        help="the encoder that both were trained with (default: %(default)s)")
+    parser.add_argument(
+        "what", nargs="?", choices=("bundle", "encoder"), default="bundle", help="what to export (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--planner",
+        type=Path,
+        default=Path("runs/planner"),
+        metavar="RUN",
+        help="stage 1 run; unused by a policy-only model (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--policy", type=Path, default=Path("runs/policy"), metavar="RUN", help="stage 2 run (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--encoder",
+        type=Path,
+        default=Path("models/encoder-offline"),
+        metavar="DIR",
+        help="the encoder that both were trained with (default: %(default)s)",
+    )
     parser.add_argument("--name", default=None, metavar="NAME", help="the bundle's name")
-    parser.add_argument("--out", type=Path, default=None, metavar="DIR",
-                        help="folder of models (default: models); for an encoder, its own folder (default: models/encoder-offline)")
-    parser.add_argument("--check", type=Path, default=None, metavar="DIR", help="verify this bundle or encoder, export nothing")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="folder of models (default: models); for an encoder, its own folder (default: models/encoder-offline)",
+    )
+    parser.add_argument(
+        "--check", type=Path, default=None, metavar="DIR", help="verify this bundle or encoder, export nothing"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.name:
         raise UsageError("the bundle has no name", "Give it one with --name NAME")
     if "/" in args.name or args.name.startswith("."):
-        raise UsageError(f"'{args.name}' is no name for a folder", "Use letters, digits and dashes; --out says where it goes")
+        raise UsageError(
+            f"'{args.name}' is no name for a folder", "Use letters, digits and dashes; --out says where it goes"
+        )
     from clad.export.bundle import export_bundle
 
     bundle = export_bundle(args.planner, args.policy, args.encoder, args.name, args.out or Path("models"))

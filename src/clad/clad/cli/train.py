@@ -20,27 +20,63 @@ PRESETS = "small, paper or a YAML file"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     stages = parser.add_subparsers(dest="stage", required=True, metavar="planner|policy")
     planner = stages.add_parser("planner", help="stage 1, latent dynamics", allow_abbrev=False)
-    planner.add_argument("--features", type=Path, default=Path("data/features"), metavar="DIR",
-                         help="feature cache from `clad encode` (default: %(default)s)")
+    planner.add_argument(
+        "--features",
+        type=Path,
+        default=Path("data/features"),
+        metavar="DIR",
+        help="feature cache from `clad encode` (default: %(default)s)",
+    )
     _common(planner, "runs/planner")
     policy = stages.add_parser("policy", help="stage 2, diffusion policy on the frozen planner", allow_abbrev=False)
-    policy.add_argument("--planner", type=Path, default=Path("runs/planner"), metavar="RUN",
-                        help="stage 1 run; unused with --set policy.foresight=none (default: %(default)s)")
-    policy.add_argument("--features", type=Path, default=None, metavar="DIR",
-                        help="feature cache (default: the one that the planner was trained on)")
+    policy.add_argument(
+        "--planner",
+        type=Path,
+        default=Path("runs/planner"),
+        metavar="RUN",
+        help="stage 1 run; unused with --set policy.foresight=none (default: %(default)s)",
+    )
+    policy.add_argument(
+        "--features",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="feature cache (default: the one that the planner was trained on)",
+    )
     _common(policy, "runs/policy")
 
 
 def _common(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--config", default="small", metavar="NAME", help=f"{PRESETS} (default: %(default)s)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                        help="change one setting, e.g. planner.recon_weight=0; may repeat")
-    parser.add_argument("--steps", type=options.count, default=None, metavar="N", help="optimiser steps (default: as configured)")
-    parser.add_argument("--blind", action="store_true", help="zero all vision: the control that a task needs eyes at all")
-    parser.add_argument("--max-minutes", type=float, default=0.0, metavar="M", help="stop after M minutes; --resume goes on")
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="torch device, e.g. cuda (default: %(default)s)")
-    options.add(parser, "seed", "threads", "out", "resume", out={"default": out},
-                seed={"help": "of weights and batches"}, threads={"help": "CPU threads for training"})
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one setting, e.g. planner.recon_weight=0; may repeat",
+    )
+    parser.add_argument(
+        "--steps", type=options.count, default=None, metavar="N", help="optimiser steps (default: as configured)"
+    )
+    parser.add_argument(
+        "--blind", action="store_true", help="zero all vision: the control that a task needs eyes at all"
+    )
+    parser.add_argument(
+        "--max-minutes", type=float, default=0.0, metavar="M", help="stop after M minutes; --resume goes on"
+    )
+    parser.add_argument(
+        "--device", default="cpu", metavar="NAME", help="torch device, e.g. cuda (default: %(default)s)"
+    )
+    options.add(
+        parser,
+        "seed",
+        "threads",
+        "out",
+        "resume",
+        out={"default": out},
+        seed={"help": "of weights and batches"},
+        threads={"help": "CPU threads for training"},
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,10 +89,14 @@ def run(args: argparse.Namespace) -> int:
 
     torch.set_num_threads(args.threads)
     if args.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device '{args.device}' is not here", "Use --device cpu, or a CUDA build of torch on a GPU machine")
+        raise UsageError(
+            f"device '{args.device}' is not here", "Use --device cpu, or a CUDA build of torch on a GPU machine"
+        )
     section = f"train_{args.stage}"
     config = load_config(args.config, [*args.set, *([f"{section}.steps={args.steps}"] if args.steps else [])])
-    common = dict(seed=args.seed, blind=args.blind, resume=args.resume, max_minutes=args.max_minutes, device=args.device)
+    common = dict(
+        seed=args.seed, blind=args.blind, resume=args.resume, max_minutes=args.max_minutes, device=args.device
+    )
     if args.stage == "planner":
         from clad.train.planner import train_planner
 

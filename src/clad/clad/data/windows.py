@@ -88,7 +88,9 @@ def build_windows(
     actions, chunks, imitable = [], [], []
     for number, episode in enumerate(episodes):
         rows = window_rows(len(episode), horizon)
-        index.append(np.stack([rows.past + start, rows.now + start, rows.future + start, np.full(len(episode), number)]))
+        index.append(
+            np.stack([rows.past + start, rows.now + start, rows.future + start, np.full(len(episode), number)])
+        )
         actions.append(np.vstack([episode.executed, hold])[rows.actions])  # HOLD is the last row
         chunks.append(episode.expert[rows.labels])
         imitable.append(np.asarray(episode.label_valid, dtype=bool)[rows.labels].all(axis=1))

@@ -88,8 +88,11 @@ def export_bundle(planner_run: Path | None, policy_run: Path, encoder_path: Path
     policy = runs.load_weights(policy_run, DiffusionPolicy(info.dims, info.config.planner, info.config.policy)).eval()
     encoder = Encoder(encoder_path)
     if encoder.id != info.cache.encoder_sha256:
-        raise CladError(f"{policy_run} was trained on encoder {info.cache.encoder_sha256[:12]}, {encoder_path} is "
-                        f"{encoder.id[:12]}", "Give the encoder whose features it was trained on")
+        raise CladError(
+            f"{policy_run} was trained on encoder {info.cache.encoder_sha256[:12]}, {encoder_path} is "
+            f"{encoder.id[:12]}",
+            "Give the encoder whose features it was trained on",
+        )
     graphs: dict[str, nn.Module] = {}
     planner_result: Mapping[str, float] = {}
     if info.planner_sha256:
@@ -99,10 +102,17 @@ def export_bundle(planner_run: Path | None, policy_run: Path, encoder_path: Path
     final, directory = out / name, out / f".{name}.{os.getpid()}"
     directory.mkdir(parents=True)
     try:
-        parity = {n: _write(g, directory / f"{n}.onnx", info.dims, info.config.planner, info.config.policy)
-                  for n, g in graphs.items()}
+        parity = {
+            n: _write(g, directory / f"{n}.onnx", info.dims, info.config.planner, info.config.policy)
+            for n, g in graphs.items()
+        }
         body = sidecar(info, name, parity, {f"{n}.onnx": sha256_of(directory / f"{n}.onnx") for n in graphs})
-        body["training"] = {"planner": dict(planner_result), "policy": result, "demonstrations": info.demonstrations}
+        body["training"] = {
+            "planner": dict(planner_result),
+            "policy": result,
+            "demonstrations": info.demonstrations,
+            "visuals": list(info.visuals),
+        }
         (directory / SIDECAR).write_text(json.dumps(body, indent=1) + "\n")
         parameters = {n: sum(p.numel() for p in g.parameters()) for n, g in graphs.items()}
         (directory / "README.md").write_text(model_card(body, parameters))
@@ -178,8 +188,10 @@ def _planner_graph(planner_run: Path | None, info: runs.RunInfo) -> tuple[Planne
         raise CladError("this policy stands on a planner", "Give the stage 1 run with --planner")
     planner, _ = load_planner(planner_run)
     if runs.weights_sha256(planner_run) != info.planner_sha256:
-        raise CladError(f"the policy was trained on another planner than {planner_run}",
-                        "Give the planner it was trained on, or train the policy again")
+        raise CladError(
+            f"the policy was trained on another planner than {planner_run}",
+            "Give the planner it was trained on, or train the policy again",
+        )
     return PlannerGraph(planner), runs.read_info(planner_run, "planner")[1]
 
 

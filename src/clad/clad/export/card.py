@@ -13,23 +13,28 @@ def model_card(body: Mapping[str, Any], parameters: Mapping[str, int]) -> str:
         f"| {name}.onnx | {count / 1e6:.2f} M | {body['parity'][name]:.1e} |" for name, count in parameters.items()
     )
     d, policy = body["diffusion"], body["config"]["policy"]
-    blind = "\n**Blind**: vision is zeroed in training and at run time. A control, not a model to use.\n" if body["blind"] else ""
-    return f"""# {body['name']}
+    blind = (
+        "\n**Blind**: vision is zeroed in training and at run time. A control, not a model to use.\n"
+        if body["blind"]
+        else ""
+    )
+    return f"""# {body["name"]}
 
-CLaD for robot `{body['contract']['name']}`: a planner that foresees the latent state {body['horizon']} control steps ahead, and a
-diffusion policy conditioned on that foresight (`{policy['foresight']}`).
+CLaD for robot `{body["contract"]["name"]}`: a planner that foresees the latent state {body["horizon"]} control steps ahead, and a
+diffusion policy conditioned on that foresight (`{policy["foresight"]}`).
 {blind}
 | graph | parameters | largest relative error against torch |
 |---|---|---|
 {sizes}
 
-Encoder `{body['encoder']['name']}` ({body['encoder']['sha256'][:12]}), features {', '.join(body['features'])} of cameras {', '.join(body['cameras'])};
-proprio `{body['proprio_variant']}`. Chunks of {body['horizon']} actions, {body['execute_steps']} executed before the next plan; diffusion with {d['train_steps']} steps
-predicting the {d['prediction']}, sampled with {d['sample_steps']} DDIM steps. Opset {body['opset']}, fp32.
+Encoder `{body["encoder"]["name"]}` ({body["encoder"]["sha256"][:12]}), features {", ".join(body["features"])} of cameras {", ".join(body["cameras"])};
+proprio `{body["proprio_variant"]}`. Chunks of {body["horizon"]} actions, {body["execute_steps"]} executed before the next plan; diffusion with {d["train_steps"]} steps
+predicting the {d["prediction"]}, sampled with {d["sample_steps"]} DDIM steps. Opset {body["opset"]}, fp32.
 
 ## Trained on
 
-{body['training']['demonstrations']} scripted demonstrations in simulation, from scenes of their own and none of the benchmark's evaluation states:
+{body["training"]["demonstrations"]} demonstrations (visuals: {", ".join(body["training"]["visuals"])}), from scenes of their own and none of the
+benchmark's evaluation states:
 
 {tasks}
 

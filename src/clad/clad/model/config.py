@@ -77,7 +77,9 @@ class PlannerConfig:
         _one_of(self, "attention", ATTENTIONS)
         _fraction(self, "mask_ratio", "ema_momentum", "dropout")
         if self.width % self.heads:
-            raise UsageError(f"planner.width {self.width} is not a multiple of planner.heads {self.heads}", "Change one")
+            raise UsageError(
+                f"planner.width {self.width} is not a multiple of planner.heads {self.heads}", "Change one"
+            )
         if self.recon_weight < 0:
             raise UsageError(f"planner.recon_weight {self.recon_weight} is negative", "Use 0 to leave the loss out")
 
@@ -104,14 +106,18 @@ class PolicyConfig:
     execute_steps: int = 6
 
     def __post_init__(self) -> None:
-        _positive(self, "observation", "width", "blocks", "time_features", "train_steps", "sample_steps", "execute_steps")
+        _positive(
+            self, "observation", "width", "blocks", "time_features", "train_steps", "sample_steps", "execute_steps"
+        )
         _one_of(self, "foresight", FORESIGHTS)
         _one_of(self, "prediction", PREDICTIONS)
         _fraction(self, "dropout")
         if self.time_features % 2:
             raise UsageError(f"policy.time_features {self.time_features} is odd", "Sines and cosines come in pairs")
         if self.sample_steps > self.train_steps:
-            raise UsageError(f"policy.sample_steps {self.sample_steps} exceeds train_steps {self.train_steps}", "Lower it")
+            raise UsageError(
+                f"policy.sample_steps {self.sample_steps} exceeds train_steps {self.train_steps}", "Lower it"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +138,9 @@ class DataConfig:
         _positive(self, "horizon")
         _fraction(self, "validation")
         if not self.cameras or not self.features:
-            raise UsageError("data.cameras and data.features must name at least one each", "E.g. --set data.features=keypoints")
+            raise UsageError(
+                "data.cameras and data.features must name at least one each", "E.g. --set data.features=keypoints"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +170,10 @@ class OptimConfig:
         _fraction(self, "weights_ema")
         _one_of(self, "precision", PRECISIONS)
         if self.rate <= 0 or self.clip <= 0 or min(self.warmup, self.patience, self.input_noise, self.weight_decay) < 0:
-            raise UsageError("rate and clip must be positive; warmup, patience, input_noise, weight_decay not negative",
-                             "Correct the configuration")
+            raise UsageError(
+                "rate and clip must be positive; warmup, patience, input_noise, weight_decay not negative",
+                "Correct the configuration",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +184,9 @@ class Config:
     planner: PlannerConfig = field(default_factory=PlannerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     train_planner: OptimConfig = field(default_factory=lambda: OptimConfig(steps=3000, patience=6))
-    train_policy: OptimConfig = field(default_factory=lambda: OptimConfig(steps=6000, weights_ema=0.999, evaluate_every=500))
+    train_policy: OptimConfig = field(
+        default_factory=lambda: OptimConfig(steps=6000, weights_ema=0.999, evaluate_every=500)
+    )
 
     def __post_init__(self) -> None:
         if self.data.horizon % self.policy.execute_steps:
@@ -192,8 +204,9 @@ PRESETS: dict[str, Config] = {
         planner=PlannerConfig(width=1024, hidden=4096, heads=8),
         policy=PolicyConfig(observation=1024, width=2048, blocks=16, prediction="epsilon"),
         train_planner=OptimConfig(steps=25_000, batch=128, rate=1e-4, input_noise=0.0),
-        train_policy=OptimConfig(steps=200_000, batch=128, rate=1e-4, input_noise=0.0, weights_ema=0.999,
-                                 evaluate_every=2000),
+        train_policy=OptimConfig(
+            steps=200_000, batch=128, rate=1e-4, input_noise=0.0, weights_ema=0.999, evaluate_every=2000
+        ),
     ),
 }
 

@@ -42,7 +42,9 @@ def dynamics_loss(model: LatentDynamics, foreseen: Foreseen, target: Foreseen, f
     return DynamicsLoss(total, latent_proprio, latent_semantic, recon_proprio, recon_visual)
 
 
-def persistence_loss(now: Foreseen, target: Foreseen, seen: Observed, future: Observed, recon_weight: float) -> torch.Tensor:
+def persistence_loss(
+    now: Foreseen, target: Foreseen, seen: Observed, future: Observed, recon_weight: float
+) -> torch.Tensor:
     """The same loss for the forecast that nothing changes: what a planner must beat for its foresight to mean anything.
 
     now, target: EMA encodings of t and t+tau. It also says how far the embedding space moves in tau steps, so that

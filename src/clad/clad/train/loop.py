@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from clad.model.config import OptimConfig
 
+TICK_SECONDS = 10.0
 MIN_RATE = 0.01  # of the peak, at the end of the cosine
 
 
@@ -82,7 +84,7 @@ class Log:
         self._writer = SummaryWriter(run / "tensorboard", purge_step=start)
         self._file = (run / "metrics.jsonl").open("a")
         self._steps, self._start, self._max_minutes = steps, start, max_minutes
-        self._began = time.monotonic()
+        self._began = self._ticked = time.monotonic()
 
     @property
     def minutes(self) -> float:
@@ -94,17 +96,30 @@ class Log:
         """True once --max-minutes have passed (0: never)."""
         return 0 < self._max_minutes <= self.minutes
 
+    def tick(self, step: int) -> None:
+        """Say how far it is, after every step but at most every TICK_SECONDS; one line that is overwritten on a terminal."""
+        now = time.monotonic()
+        if now - self._ticked < TICK_SECONDS:
+            return
+        self._ticked = now
+        terminal = sys.stderr.isatty()
+        print(self._where(step), end="\r" if terminal else "\n", file=sys.stderr, flush=True)
+
     def write(self, step: int, metrics: Mapping[str, float], note: str = "") -> None:
-        """Record the metrics after `step` steps."""
+        """Record the metrics of a validation after `step` steps."""
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
         self._file.write(json.dumps({"step": step, **metrics}) + "\n")
         self._file.flush()
-        rate = (step - self._start) / max(1e-9, self.minutes * 60)
-        left = (self._steps - step) / rate / 60 if rate > 0 else float("nan")
         values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        print(f"step {step}/{self._steps}  {rate:.1f}/s  {left:.1f} min left  {values}  {note}".rstrip(), flush=True)
+        print(f"{self._where(step)}  {values}  {note}".rstrip(), flush=True)
 
     def close(self) -> None:
+        """Flush and close both logs."""
         self._writer.close()
         self._file.close()
+
+    def _where(self, step: int) -> str:
+        rate = (step - self._start) / max(1e-9, self.minutes * 60)
+        left = f"{(self._steps - step) / rate / 60:.1f} min left" if rate > 0 else ""
+        return f"step {step}/{self._steps}  {rate:.1f}/s  {left}"

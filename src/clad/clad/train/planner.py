@@ -35,7 +35,13 @@ class Prepared:
 
 
 def prepare(
-    features: Path, config: Config, *, stage: str, seed: int, blind: bool, like: runs.RunInfo | None = None,
+    features: Path,
+    config: Config,
+    *,
+    stage: str,
+    seed: int,
+    blind: bool,
+    like: runs.RunInfo | None = None,
     device: torch.device,
 ) -> Prepared:
     """Windows of a feature cache, split and standardised. like: a run whose split and statistics are taken over.
@@ -44,8 +50,11 @@ def prepare(
     """
     cache = read_cache_info(features)
     if like is not None and like.cache != cache:
-        raise CladError(f"{features} holds features of encoder {cache.encoder_sha256[:12]}, the planner was trained on "
-                        f"{like.cache.encoder_sha256[:12]}", "Train the planner again on these features")
+        raise CladError(
+            f"{features} holds features of encoder {cache.encoder_sha256[:12]}, the planner was trained on "
+            f"{like.cache.encoder_sha256[:12]}",
+            "Train the planner again on these features",
+        )
     contract = load_contract(cache.contract_name)
     if contract.hash != cache.contract_hash:
         raise CladError(f"{features} was made for another version of robot '{cache.contract_name}'", "Encode again")
@@ -55,12 +64,19 @@ def prepare(
     training = [e for e in episodes if e.key not in set(held)]
     validation = [e for e in episodes if e.key in set(held)]
     if not training or not validation:
-        raise CladError(f"{len(episodes)} demonstrations cannot be split into training and validation",
-                        "Make more with: clad demos")
+        raise CladError(
+            f"{len(episodes)} demonstrations cannot be split into training and validation", "Make more with: clad demos"
+        )
 
     def windows(part: list[EncodedEpisode]) -> Windows:
-        return build_windows(part, horizon=data.horizon, proprio=data.proprio, cameras=data.cameras,
-                             features=data.features, action=contract.action)
+        return build_windows(
+            part,
+            horizon=data.horizon,
+            proprio=data.proprio,
+            cameras=data.cameras,
+            features=data.features,
+            action=contract.action,
+        )
 
     train_windows, validation_windows = windows(training), windows(validation)
     normalisers = like.normalisers if like else statistics.fit(train_windows)
@@ -74,11 +90,14 @@ def prepare(
         validation=tuple(held),
         demonstrations=len(training),
         tasks=tasks_of(training),
+        visuals=tuple(sorted({str(e.meta.get("visuals", "unknown")) for e in training})),
         blind=blind,
         seed=seed,
     )
-    print(f"{len(training)} demonstrations to train on ({len(train_windows)} windows, "
-          f"{int(train_windows.imitable.sum())} to imitate), {len(validation)} held out, v_t {info.dims.visual}-d")
+    print(
+        f"{len(training)} demonstrations to train on ({len(train_windows)} windows, "
+        f"{int(train_windows.imitable.sum())} to imitate), {len(validation)} held out, v_t {info.dims.visual}-d"
+    )
     return Prepared(
         info=info,
         training=WindowTensors(train_windows, normalisers, blind=blind, device=device),
@@ -89,8 +108,13 @@ def prepare(
 def dims_of(cache: CacheInfo, config: Config, actions: int) -> Dims:
     """Lengths that follow from the cache and the configuration. Raises UsageError for an unknown proprio variant."""
     visual = len(config.data.cameras) * sum(cache.feature_dims[name] for name in config.data.features)
-    return Dims(proprio=proprio_dim(config.data.proprio), visual=visual, text=cache.text_dim, action=actions,
-                horizon=config.data.horizon)
+    return Dims(
+        proprio=proprio_dim(config.data.proprio),
+        visual=visual,
+        text=cache.text_dim,
+        action=actions,
+        horizon=config.data.horizon,
+    )
 
 
 def tasks_of(episodes: list[EncodedEpisode]) -> tuple[dict, ...]:
@@ -100,8 +124,15 @@ def tasks_of(episodes: list[EncodedEpisode]) -> tuple[dict, ...]:
 
 
 def train_planner(
-    features: Path, out: Path, config: Config, *, seed: int = 0, blind: bool = False, resume: bool = False,
-    max_minutes: float = 0.0, device: str = "cpu",
+    features: Path,
+    out: Path,
+    config: Config,
+    *,
+    seed: int = 0,
+    blind: bool = False,
+    resume: bool = False,
+    max_minutes: float = 0.0,
+    device: str = "cpu",
 ) -> dict[str, float]:
     """Train into the run directory `out` and return the metrics of the weights kept: the best on held-out demonstrations.
 
@@ -144,6 +175,7 @@ def train_planner(
                 target.update(model.encoders, config.planner.ema_momentum)
                 averaged.update(model, step)
                 progress["step"] = step = step + 1
+                log.tick(step)
                 last = log.out_of_time
                 if step % optim.evaluate_every and step != optim.steps and not last:
                     continue
@@ -157,8 +189,11 @@ def train_planner(
                 else:
                     progress["stale"] += 1
                 runs.save_state(out, modules, optimizer, progress)
-                log.write(step, {"train_loss": loss.total.item(), **metrics, "rate": rate, "grad_norm": norm.item()},
-                          "best" if better else "")
+                log.write(
+                    step,
+                    {"train_loss": loss.total.item(), **metrics, "rate": rate, "grad_norm": norm.item()},
+                    "best" if better else "",
+                )
                 if metrics["spread_semantic"] < COLLAPSED and not blind or metrics["spread_proprio"] < COLLAPSED:
                     raise CladError("the embeddings have collapsed to a point", "Lower the rate or raise ema_momentum")
                 if last:

@@ -32,8 +32,16 @@ def load_planner(run: Path) -> tuple[LatentDynamics, runs.RunInfo]:
 
 
 def train_policy(
-    features: Path | None, planner_run: Path | None, out: Path, config: Config, *, seed: int = 0, blind: bool = False,
-    resume: bool = False, max_minutes: float = 0.0, device: str = "cpu",
+    features: Path | None,
+    planner_run: Path | None,
+    out: Path,
+    config: Config,
+    *,
+    seed: int = 0,
+    blind: bool = False,
+    resume: bool = False,
+    max_minutes: float = 0.0,
+    device: str = "cpu",
 ) -> dict[str, float]:
     """Train into the run directory `out`; the result is the averaged weights, which are also those validated.
 
@@ -44,12 +52,16 @@ def train_policy(
     planner, like = None, None
     if config.policy.foresight != "none":
         if planner_run is None:
-            raise UsageError("a policy on foresights needs a planner", "Give --planner RUN, or --set policy.foresight=none")
+            raise UsageError(
+                "a policy on foresights needs a planner", "Give --planner RUN, or --set policy.foresight=none"
+            )
         planner, like = load_planner(planner_run)
         planner = planner.to(target_device)
         config = dataclasses.replace(config, data=like.config.data, planner=like.config.planner)
         if blind and not like.blind:
-            raise UsageError("--blind with a planner that sees", "Train the planner with --blind, the policy follows it")
+            raise UsageError(
+                "--blind with a planner that sees", "Train the planner with --blind, the policy follows it"
+            )
         blind = like.blind
         features = features or Path(like.features)
     if features is None:
@@ -92,6 +104,7 @@ def train_policy(
                 optimizer.step()
                 averaged.update(model, step)
                 progress["step"] = step = step + 1
+                log.tick(step)
                 last = log.out_of_time
                 if step % optim.evaluate_every and step != optim.steps and not last:
                     continue

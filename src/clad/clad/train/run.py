@@ -32,7 +32,8 @@ class RunInfo:
     """Everything that makes a run's weights usable, as in run.json.
 
     stage: planner | policy. cache: what the features are. features: where they lay. validation: keys of the
-    demonstrations held out. tasks: suite, task and instruction of each task trained on. planner_sha256: of the weights
+    demonstrations held out. tasks: suite, task and instruction of each task trained on. visuals: which of the simulator's
+    visuals the demonstrations show. planner_sha256: of the weights
     that a policy was trained on ('' for a planner and for a policy-only model).
     """
 
@@ -45,12 +46,16 @@ class RunInfo:
     validation: tuple[str, ...]
     demonstrations: int
     tasks: tuple[dict[str, Any], ...]
+    visuals: tuple[str, ...]
     blind: bool
     seed: int
     planner_sha256: str = ""
 
     def to_json(self) -> dict:
-        body = {name: getattr(self, name) for name in ("stage", "features", "demonstrations", "blind", "seed", "planner_sha256")}
+        body = {
+            name: getattr(self, name)
+            for name in ("stage", "features", "demonstrations", "blind", "seed", "planner_sha256")
+        }
         return {
             "schema": SCHEMA,
             **body,
@@ -60,6 +65,7 @@ class RunInfo:
             "normalisers": statistics.to_json(self.normalisers),
             "validation": list(self.validation),
             "tasks": list(self.tasks),
+            "visuals": list(self.visuals),
         }
 
 
@@ -84,6 +90,7 @@ def read_info(run: Path, stage: str) -> tuple[RunInfo, dict[str, Any]]:
             normalisers=statistics.from_json(body["normalisers"]),
             validation=tuple(body["validation"]),
             tasks=tuple(body["tasks"]),
+            visuals=tuple(body["visuals"]),
             **{name: body[name] for name in ("features", "demonstrations", "blind", "seed", "planner_sha256")},
         )
         return info, body["result"]
@@ -102,11 +109,15 @@ def load_weights(run: Path, module: torch.nn.Module) -> torch.nn.Module:
     """The run's result into `module`. Raises CladError when it is not there or of another architecture."""
     file = run / WEIGHTS
     if not file.is_file():
-        raise CladError(f"{run} has no {WEIGHTS}: training has not reached its first validation", "Let it run on: --resume")
+        raise CladError(
+            f"{run} has no {WEIGHTS}: training has not reached its first validation", "Let it run on: --resume"
+        )
     try:
         module.load_state_dict(load_file(file))
     except RuntimeError as error:
-        raise CladError(f"{file} does not fit its {SIDECAR}: {str(error).splitlines()[-1].strip()}", "Train again") from error
+        raise CladError(
+            f"{file} does not fit its {SIDECAR}: {str(error).splitlines()[-1].strip()}", "Train again"
+        ) from error
     return module
 
 
@@ -140,7 +151,9 @@ def load_state(run: Path, modules: Mapping[str, torch.nn.Module], optimizer: tor
             prefix = f"{name}/"
             module.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
     except RuntimeError as error:
-        raise CladError(f"{file} is of another configuration", "Resume with the configuration it was started with") from error
+        raise CladError(
+            f"{file} is of another configuration", "Resume with the configuration it was started with"
+        ) from error
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in tensors.items():
         if key.startswith("optimizer/"):

@@ -50,5 +50,12 @@ def test_round_trip():
     back = statistics.from_json(json.loads(json.dumps(statistics.to_json(normalisers))))
     for name in ("proprio", "visual"):
         a, b = getattr(normalisers, name), getattr(back, name)
-        assert np.array_equal(a.mean, b.mean) and np.array_equal(a.std, b.std) and a.clip == b.clip and b.mean.dtype == np.float32
-    assert np.array_equal(back.action.low, normalisers.action.low) and np.array_equal(back.action.high, normalisers.action.high)
+        assert (
+            np.array_equal(a.mean, b.mean)
+            and np.array_equal(a.std, b.std)
+            and a.clip == b.clip
+            and b.mean.dtype == np.float32
+        )
+    assert np.array_equal(back.action.low, normalisers.action.low) and np.array_equal(
+        back.action.high, normalisers.action.high
+    )

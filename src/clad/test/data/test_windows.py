@@ -25,7 +25,9 @@ def test_the_past_is_what_the_runtime_remembers(lengths, horizon):
         history = History(horizon=horizon, hold=hold_action(CONTRACT.action))
         proprio = proprio_vector(episode, "joint16_ee7")
         for t in range(len(episode)):
-            visual = np.concatenate([episode.features[c, f][t] for c in ("agentview", "wrist") for f in ("keypoints", "pooled")])
+            visual = np.concatenate(
+                [episode.features[c, f][t] for c in ("agentview", "wrist") for f in ("keypoints", "pooled")]
+            )
             history.observe(t, proprio[t], visual)
             past = history.past()
             assert past.fallback == ""
@@ -68,7 +70,9 @@ def test_a_chunk_with_one_bad_label_is_not_imitated(valid, horizon):
 
 
 def test_hold_out_takes_some_of_every_task():
-    episodes = [encoded(3, seed=i, instruction="a" if i < 20 else "b") for i in range(24)] + [encoded(3, seed=99, instruction="c")]
+    episodes = [encoded(3, seed=i, instruction="a" if i < 20 else "b") for i in range(24)] + [
+        encoded(3, seed=99, instruction="c")
+    ]
     keys = hold_out(episodes, 0.1)
     tasks = [e.instruction for e in episodes if e.key in keys]
     assert sorted(tasks) == ["a", "a", "b"], "a tenth, at least one, and never a task's only demonstration"

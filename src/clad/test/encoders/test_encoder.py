@@ -77,7 +77,9 @@ def test_blank_instruction(encoder, blank):
         encoder.text(blank)
 
 
-@pytest.mark.parametrize("images", [np.zeros((2, 8, 8, 3)), np.zeros((8, 8, 3), np.uint8), np.zeros((1, 3, 8, 8), np.uint8)])
+@pytest.mark.parametrize(
+    "images", [np.zeros((2, 8, 8, 3)), np.zeros((8, 8, 3), np.uint8), np.zeros((1, 3, 8, 8), np.uint8)]
+)
 def test_wrong_images(encoder, images):
     with pytest.raises(CladError, match="uint8 images"):
         encoder.images(images)

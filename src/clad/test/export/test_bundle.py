@@ -24,11 +24,29 @@ from clad.train.planner import train_planner
 from clad.train.policy import load_planner, train_policy
 
 CONTRACT = load_contract("libero")
-CONFIG = load_config("small", ["planner.width=16", "planner.hidden=32", "planner.heads=2", "policy.width=48", "policy.observation=24",
-                               "policy.blocks=2", "train_planner.batch=64", "train_policy.batch=128", "train_policy.steps=400",
-                               "train_policy.warmup=20", "train_policy.evaluate_every=400", "train_planner.steps=60",
-                               "train_planner.evaluate_every=60", "data.features=[keypoints,pooled]", "train_policy.weights_ema=0.99", "policy.dropout=0",
-                               "train_policy.input_noise=0.02", "train_planner.input_noise=0.02"])
+CONFIG = load_config(
+    "small",
+    [
+        "planner.width=16",
+        "planner.hidden=32",
+        "planner.heads=2",
+        "policy.width=48",
+        "policy.observation=24",
+        "policy.blocks=2",
+        "train_planner.batch=64",
+        "train_policy.batch=128",
+        "train_policy.steps=400",
+        "train_policy.warmup=20",
+        "train_policy.evaluate_every=400",
+        "train_planner.steps=60",
+        "train_planner.evaluate_every=60",
+        "data.features=[keypoints,pooled]",
+        "train_policy.weights_ema=0.99",
+        "policy.dropout=0",
+        "train_policy.input_noise=0.02",
+        "train_planner.input_noise=0.02",
+    ],
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +56,20 @@ def work(tmp_path_factory, tiny_models):
     root = tmp_path_factory.mktemp("export")
     shutil.copytree(tiny_models / "encoder-tiny", root / "models" / "encoder-tiny")
     write_reach_demos(root / "demos" / "reach_demo.hdf5", 30, length=20)
-    assert main(["encode", "--demos", str(root / "demos"), "--encoder", str(root / "models/encoder-tiny"),
-                 "--out", str(root / "features")]) == 0
+    assert (
+        main(
+            [
+                "encode",
+                "--demos",
+                str(root / "demos"),
+                "--encoder",
+                str(root / "models/encoder-tiny"),
+                "--out",
+                str(root / "features"),
+            ]
+        )
+        == 0
+    )
     train_planner(root / "features", root / "planner", CONFIG)
     train_policy(None, root / "planner", root / "policy", CONFIG)
     export_bundle(root / "planner", root / "policy", root / "models/encoder-tiny", "reach", root / "models")
@@ -47,8 +77,10 @@ def work(tmp_path_factory, tiny_models):
 
 
 def observation(episode, t: int) -> Observation:
-    state = {n: getattr(episode, n)[t] for n in
-             ("joint_position", "joint_velocity", "gripper_position", "ee_position", "ee_quaternion")}
+    state = {
+        n: getattr(episode, n)[t]
+        for n in ("joint_position", "joint_velocity", "gripper_position", "ee_position", "ee_quaternion")
+    }
     return Observation(step=t, images={c: i[t] for c, i in episode.images.items()}, **state)
 
 
@@ -73,8 +105,14 @@ def test_live_foresight_equals_training_time_foresight(work):
     planner.reset(INSTRUCTION, seed=0)
     model, info = load_planner(work / "planner")
     encoded = load_cache(work / "features", info.config.data.cameras, info.config.data.features)[2]
-    windows = build_windows([encoded], horizon=6, proprio=info.config.data.proprio, cameras=info.config.data.cameras,
-                            features=info.config.data.features, action=CONTRACT.action)
+    windows = build_windows(
+        [encoded],
+        horizon=6,
+        proprio=info.config.data.proprio,
+        cameras=info.config.data.cameras,
+        features=info.config.data.features,
+        action=CONTRACT.action,
+    )
     tensors = WindowTensors(windows, info.normalisers, blind=False, device=torch.device("cpu"))
     batch = tensors.take(tensors.all)
     with torch.no_grad():
@@ -103,9 +141,15 @@ def test_the_bundle_solves_what_it_was_trained_on(work):
         for t in range(0, 18, bundle.execute_steps):
             seen = observation(start, 0)
             xyz = np.array([*position, 0.0])
-            seen = Observation(step=t, images=seen.images, joint_position=np.array([*position, 0, 0, 0, 0, 0]),
-                               joint_velocity=np.zeros(7), gripper_position=np.zeros(2), ee_position=xyz,
-                               ee_quaternion=seen.ee_quaternion)
+            seen = Observation(
+                step=t,
+                images=seen.images,
+                joint_position=np.array([*position, 0, 0, 0, 0, 0]),
+                joint_velocity=np.zeros(7),
+                gripper_position=np.zeros(2),
+                ee_position=xyz,
+                ee_quaternion=seen.ee_quaternion,
+            )
             chunk = policy.act(planner.plan(seen))
             for i, action in enumerate(wire_to_native(chunk.values[: bundle.execute_steps], CONTRACT.action)):
                 planner.executed(t + i, action)
@@ -116,9 +160,20 @@ def test_the_bundle_solves_what_it_was_trained_on(work):
 
 @pytest.mark.parametrize("foresight", ["none", "proprio", "semantic"])
 def test_variants_export_and_act(work, tmp_path, foresight, make_observation):
-    settings = load_config("small", ["planner.width=16", "planner.hidden=32", "planner.heads=2", "policy.width=48", "policy.observation=24",
-                                     "policy.blocks=1", f"policy.foresight={foresight}", "train_policy.steps=2",
-                                     "data.features=[keypoints,pooled]"])
+    settings = load_config(
+        "small",
+        [
+            "planner.width=16",
+            "planner.hidden=32",
+            "planner.heads=2",
+            "policy.width=48",
+            "policy.observation=24",
+            "policy.blocks=1",
+            f"policy.foresight={foresight}",
+            "train_policy.steps=2",
+            "data.features=[keypoints,pooled]",
+        ],
+    )
     run = None if foresight == "none" else work / "planner"
     train_policy(work / "features", run, tmp_path / "policy", settings)
     shutil.copytree(work / "models" / "encoder-tiny", tmp_path / "encoder-tiny")
@@ -139,18 +194,39 @@ def test_what_does_not_belong_together_is_refused(work, tmp_path):
     write_tiny_encoder(tmp_path / "encoder-other", seed=9)
     with pytest.raises(CladError, match="was trained on encoder"):
         export_bundle(work / "planner", work / "policy", tmp_path / "encoder-other", "x", tmp_path)
-    train_planner(work / "features", tmp_path / "planner", load_config("small", [
-        "planner.width=16", "planner.hidden=32", "planner.heads=2", "train_planner.steps=1", "data.features=[keypoints,pooled]"]))
+    train_planner(
+        work / "features",
+        tmp_path / "planner",
+        load_config(
+            "small",
+            [
+                "planner.width=16",
+                "planner.hidden=32",
+                "planner.heads=2",
+                "train_planner.steps=1",
+                "data.features=[keypoints,pooled]",
+            ],
+        ),
+    )
     with pytest.raises(CladError, match="another planner"):
         export_bundle(tmp_path / "planner", work / "policy", work / "models/encoder-tiny", "x", tmp_path)
     assert not list(tmp_path.glob(".x*")) and not (tmp_path / "x").exists(), "nothing half-made is left behind"
 
 
 def test_command(work, tmp_path, capsys):
-    common = ["--planner", str(work / "planner"), "--policy", str(work / "policy"), "--encoder", str(work / "models/encoder-tiny")]
+    common = [
+        "--planner",
+        str(work / "planner"),
+        "--policy",
+        str(work / "policy"),
+        "--encoder",
+        str(work / "models/encoder-tiny"),
+    ]
     assert main(["export", *common, "--name", "again", "--out", str(tmp_path)]) == 0
     assert main(["export", *common, "--name", "again", "--out", str(tmp_path)]) == 0, "a bundle can be replaced"
-    first, second = (json.loads((p / "model.json").read_text())["files"] for p in (work / "models/reach", tmp_path / "again"))
+    first, second = (
+        json.loads((p / "model.json").read_text())["files"] for p in (work / "models/reach", tmp_path / "again")
+    )
     assert first == second, "equal weights give equal files"
     assert main(["export", *common, "--out", str(tmp_path)]) == 2 and main(["export", "--name", "a/b"]) == 2
     capsys.readouterr()

@@ -12,8 +12,17 @@ from clad.model.policy import DiffusionPolicy
 
 
 def test_overrides_keep_types():
-    config = load_config("small", ["train_planner.rate=1e-4", "planner.width=128", "planner.use_actions=false",
-                                   "data.cameras=[wrist]", "data.features=keypoints,pooled", "planner.recon_weight=0"])
+    config = load_config(
+        "small",
+        [
+            "train_planner.rate=1e-4",
+            "planner.width=128",
+            "planner.use_actions=false",
+            "data.cameras=[wrist]",
+            "data.features=keypoints,pooled",
+            "planner.recon_weight=0",
+        ],
+    )
     assert config.train_planner.rate == 1e-4 and config.planner.width == 128 and config.planner.use_actions is False
     assert config.data.cameras == ("wrist",) and config.data.features == ("keypoints", "pooled")
     assert config.planner.recon_weight == 0.0 and isinstance(config.planner.recon_weight, float)
@@ -67,8 +76,10 @@ def test_sidecar_round_trip():
 
 def test_sizes():
     """The small model is small; the paper's constructs at its own width."""
-    small, paper = Dims(proprio=23, visual=608, text=384, action=7, horizon=6), Dims(
-        proprio=16, visual=2048, text=1024, action=7, horizon=6)
+    small, paper = (
+        Dims(proprio=23, visual=608, text=384, action=7, horizon=6),
+        Dims(proprio=16, visual=2048, text=1024, action=7, horizon=6),
+    )
     with torch.device("meta"):
         assert 6e6 < _count(LatentDynamics(small, PRESETS["small"].planner)) < 8e6
         assert 4e6 < _count(DiffusionPolicy(small, PRESETS["small"].planner, PRESETS["small"].policy)) < 6e6

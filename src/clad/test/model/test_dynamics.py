@@ -29,9 +29,15 @@ def test_equations_5_to_13(attention, use_actions):
         np.testing.assert_allclose(got.proprio[i].numpy(), z_p, atol=2e-5)
         np.testing.assert_allclose(got.semantic[i].numpy(), z_s, atol=2e-5)
         np.testing.assert_allclose(
-            model.decode_proprio(got.proprio)[i].detach().numpy(), equations.mlp(model.decode_proprio_head, z_p.ravel()), atol=2e-5)
+            model.decode_proprio(got.proprio)[i].detach().numpy(),
+            equations.mlp(model.decode_proprio_head, z_p.ravel()),
+            atol=2e-5,
+        )
         np.testing.assert_allclose(
-            model.decode_visual(got.semantic)[i].detach().numpy(), equations.mlp(model.decode_visual_head, z_s.ravel()), atol=2e-5)
+            model.decode_visual(got.semantic)[i].detach().numpy(),
+            equations.mlp(model.decode_visual_head, z_s.ravel()),
+            atol=2e-5,
+        )
 
 
 def test_every_input_matters():
@@ -57,8 +63,17 @@ def test_mask_ratio(ratio):
     tokens = model.action_tokens(torch.randn(2000, DIMS.horizon, DIMS.action))
     mask = (tokens - model.action_position - model.mask_token).abs().amax(-1) < 1e-6
     assert mask.float().mean().item() == pytest.approx(ratio, abs=0.03)
-    assert not (model.eval().action_tokens(torch.randn(50, DIMS.horizon, DIMS.action)) - model.action_position
-                - model.mask_token).abs().amax(-1).lt(1e-6).any(), "nothing is masked at run time"
+    assert (
+        not (
+            model.eval().action_tokens(torch.randn(50, DIMS.horizon, DIMS.action))
+            - model.action_position
+            - model.mask_token
+        )
+        .abs()
+        .amax(-1)
+        .lt(1e-6)
+        .any()
+    ), "nothing is masked at run time"
 
 
 @settings(max_examples=10, deadline=None)
@@ -87,7 +102,9 @@ def test_targets_have_no_gradient_and_no_dropout():
     assert not a.proprio.requires_grad and not any(p.requires_grad for p in target.parameters())
     assert torch.equal(a.semantic, b.semantic), "dropout is off in the target"
     online = model.encoders(Observed(p0, v0), text)
-    assert online.semantic.requires_grad and not torch.equal(online.semantic, model.encoders(Observed(p0, v0), text).semantic)
+    assert online.semantic.requires_grad and not torch.equal(
+        online.semantic, model.encoders(Observed(p0, v0), text).semantic
+    )
 
 
 def test_targets_start_as_the_encoders():

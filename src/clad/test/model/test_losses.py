@@ -49,8 +49,11 @@ def test_persistence_is_the_loss_of_forecasting_no_change():
     now, later = (Foreseen(torch.randn(5, 2, 8), torch.randn(5, 2, 8)) for _ in range(2))
     seen, future = (Observed(torch.randn(5, 3), torch.randn(5, 4)) for _ in range(2))
     assert persistence_loss(now, now, seen, seen, 0.5).item() == pytest.approx(0, abs=1e-6)
-    expected = (latent_distance(now.proprio, later.proprio) + latent_distance(now.semantic, later.semantic)
-                + 0.5 * ((seen.proprio - future.proprio).abs().mean() + (seen.visual - future.visual).abs().mean()))
+    expected = (
+        latent_distance(now.proprio, later.proprio)
+        + latent_distance(now.semantic, later.semantic)
+        + 0.5 * ((seen.proprio - future.proprio).abs().mean() + (seen.visual - future.visual).abs().mean())
+    )
     assert persistence_loss(now, later, seen, future, 0.5).item() == pytest.approx(expected.item())
 
 

@@ -39,8 +39,11 @@ def test_equations_20_and_21(foresight):
         got = model.condition(seen, text, None if foresight == "none" else foreseen)
     for i in range(3):
         expected = equations.condition(
-            model.condition, [x[i].double().numpy() for x in seen], text[i].double().numpy(),
-            [z[i].double().numpy() for z in foreseen])
+            model.condition,
+            [x[i].double().numpy() for x in seen],
+            text[i].double().numpy(),
+            [z[i].double().numpy() for z in foreseen],
+        )
         np.testing.assert_allclose(got[i].numpy(), expected, atol=2e-5)
 
 
@@ -49,8 +52,10 @@ def test_a_variant_uses_its_foresight_only(foresight, proprio, semantic):
     model = build(foresight)
     seen, text, foreseen = values()
     before = model.condition(seen, text, foreseen)
-    for used, changed in ((proprio, foreseen._replace(proprio=torch.randn(3, 2, 8))),
-                          (semantic, foreseen._replace(semantic=torch.randn(3, 3, 8)))):
+    for used, changed in (
+        (proprio, foreseen._replace(proprio=torch.randn(3, 2, 8))),
+        (semantic, foreseen._replace(semantic=torch.randn(3, 3, 8))),
+    ):
         assert torch.equal(before, model.condition(seen, text, changed)) != bool(used)
 
 
@@ -59,7 +64,9 @@ def test_foresight_scale_does_not_matter():
     model = build()
     seen, text, foreseen = values()
     longer = Foreseen(foreseen.proprio * 50, foreseen.semantic * 50)
-    torch.testing.assert_close(model.condition(seen, text, foreseen), model.condition(seen, text, longer), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        model.condition(seen, text, foreseen), model.condition(seen, text, longer), atol=1e-3, rtol=1e-3
+    )
 
 
 def test_denoiser():

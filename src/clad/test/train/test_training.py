@@ -16,10 +16,23 @@ from clad.train.loop import Averaged, make_optimizer, set_rate
 from clad.train.planner import train_planner
 from clad.train.policy import load_planner, train_policy
 
-SMALL = ["planner.width=16", "planner.hidden=32", "planner.heads=2", "policy.width=48", "policy.observation=24", "policy.blocks=2",
-         "train_planner.batch=64", "train_policy.batch=128", "train_planner.warmup=20", "train_policy.warmup=20",
-         "data.validation=0.2", "train_policy.weights_ema=0.99", "train_policy.input_noise=0.02", "train_planner.input_noise=0.02",
-         "policy.dropout=0"]
+SMALL = [
+    "planner.width=16",
+    "planner.hidden=32",
+    "planner.heads=2",
+    "policy.width=48",
+    "policy.observation=24",
+    "policy.blocks=2",
+    "train_planner.batch=64",
+    "train_policy.batch=128",
+    "train_planner.warmup=20",
+    "train_policy.warmup=20",
+    "data.validation=0.2",
+    "train_policy.weights_ema=0.99",
+    "train_policy.input_noise=0.02",
+    "train_planner.input_noise=0.02",
+    "policy.dropout=0",
+]
 
 
 def config(*changes: str):
@@ -36,7 +49,10 @@ def cache(tmp_path_factory, tiny_models):
     root = tmp_path_factory.mktemp("reach")
     write_reach_demos(root / "demos" / "reach_demo.hdf5", 30, length=20)
     encoder = tiny_models / "encoder-tiny"
-    assert main(["encode", "--demos", str(root / "demos"), "--encoder", str(encoder), "--out", str(root / "features")]) == 0
+    assert (
+        main(["encode", "--demos", str(root / "demos"), "--encoder", str(encoder), "--out", str(root / "features")])
+        == 0
+    )
     return root / "features"
 
 
@@ -63,8 +79,12 @@ def test_policy_needs_eyes(planner, cache, tmp_path):
     """The target is in the picture only: with eyes the policy finds the way, blind it cannot."""
     settings = config("train_policy.steps=600", "train_policy.evaluate_every=600")
     seeing = train_policy(None, planner, tmp_path / "policy", settings)
-    blind_settings = config("train_policy.steps=600", "train_policy.evaluate_every=600", "train_planner.steps=20",
-                            "train_planner.evaluate_every=20")
+    blind_settings = config(
+        "train_policy.steps=600",
+        "train_policy.evaluate_every=600",
+        "train_planner.steps=20",
+        "train_planner.evaluate_every=20",
+    )
     train_planner(cache, tmp_path / "blind-planner", blind_settings, blind=True)
     blind = train_policy(None, tmp_path / "blind-planner", tmp_path / "blind", blind_settings)
     assert seeing["validation_motion_error"] < 0.8 * blind["validation_motion_error"]
@@ -113,8 +133,14 @@ def test_exact_resume(stage, cache, planner, tmp_path, monkeypatch):
 
 def test_stops_early(cache, tmp_path):
     """With a rate far too high validation soon gets no better, and patience runs out."""
-    settings = config("train_planner.steps=400", "train_planner.evaluate_every=4", "train_planner.patience=2",
-                      "train_planner.rate=0.02", "train_planner.clip=1000", "planner.ema_momentum=0.5")
+    settings = config(
+        "train_planner.steps=400",
+        "train_planner.evaluate_every=4",
+        "train_planner.patience=2",
+        "train_planner.rate=0.02",
+        "train_planner.clip=1000",
+        "planner.ema_momentum=0.5",
+    )
     train_planner(cache, tmp_path, settings)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     skills = [line["skill"] for line in lines]
@@ -132,7 +158,11 @@ def test_seed_decides(cache, tmp_path):
     settings = config("train_planner.steps=3")
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train_planner(cache, tmp_path / name, settings, seed=seed)
-    assert runs.weights_sha256(tmp_path / "a") == runs.weights_sha256(tmp_path / "b") != runs.weights_sha256(tmp_path / "c")
+    assert (
+        runs.weights_sha256(tmp_path / "a")
+        == runs.weights_sha256(tmp_path / "b")
+        != runs.weights_sha256(tmp_path / "c")
+    )
 
 
 def test_what_does_not_belong_together_is_refused(cache, planner, tmp_path, capsys):
@@ -146,7 +176,10 @@ def test_what_does_not_belong_together_is_refused(cache, planner, tmp_path, caps
         train_planner(cache, tmp_path / "new", config(), resume=True)
     with pytest.raises(CladError, match="no feature cache"):
         train_planner(tmp_path, tmp_path / "x", config())
-    assert main(["train", "planner", "--set", "planner.widht=3", "--features", str(cache), "--out", str(tmp_path / "y")]) == 2
+    assert (
+        main(["train", "planner", "--set", "planner.widht=3", "--features", str(cache), "--out", str(tmp_path / "y")])
+        == 2
+    )
     assert "planner.width" in capsys.readouterr().err
     other = tmp_path / "other"
     other.mkdir()
