@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
-import socket
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -25,10 +20,6 @@ EXAMPLES = """\
   clad sim --mode free-run --visuals fast        simulated time follows the wall clock
   clad sim --suite libero_object --task 0 --init 3 --view
 """
-
-# ROS domains that Linux's ephemeral ports leave alone; 0 is everybody's default and is avoided
-FREE_DOMAINS = range(1, 102)
-DOMAIN_PORT, DOMAIN_GAIN = 7400, 250  # DDSI-RTPS: multicast discovery of domain d listens on 7400 + 250 d
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"{out / 'result.json'} exists already", "Add --resume to go on with it, or give another --out"
         )
-    sim_graph, run_graph = _bringup()
+    sim_graph, run_graph, own_domain = _ros()
     arguments = {
         "suite": suite,
         "task": task,
@@ -88,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     }
     graph = sim_graph({name: str(value) for name, value in arguments.items()})
     view = _view_is_possible() if args.view else False
-    with _domain() as domain:
+    with own_domain() as domain:
         print(
             f"{bundle.id}: {facts.instruction} ({suite} {task}), {args.episodes} episode{'s' * (args.episodes > 1)}, "
             f"{args.mode}, {args.visuals} visuals, ROS domain {domain}",
@@ -103,16 +94,18 @@ def run(args: argparse.Namespace) -> int:
             return run_graph(graph)
 
 
-def _bringup():
+def _ros():
+    """The only part of this command that needs a built ROS workspace."""
     try:
         from clad_bringup.graph import sim_graph
         from clad_bringup.supervisor import run_graph
+        from clad_ros.domain import own_domain
     except ImportError as error:
         raise CladError(
             f"the ROS packages are not on the path ({error})",
             "Run ./clad, or build with colcon and source the workspace",
         ) from error
-    return sim_graph, run_graph
+    return sim_graph, run_graph, own_domain
 
 
 def _view_is_possible() -> bool:
@@ -120,45 +113,3 @@ def _view_is_possible() -> bool:
         return True
     print("--view: there is no display here; each episode's MP4 is written to --out", file=sys.stderr)
     return False
-
-
-@contextmanager
-def _domain() -> Iterator[int]:
-    """A ROS domain of our own, on loopback only, so that two runs on a machine do not hear each other.
-
-    What the user has set stays. A domain is ours while its lock file is held; one whose discovery port somebody else
-    listens on (a ROS graph that was not started here) is passed over.
-    """
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    given = os.environ.get("ROS_DOMAIN_ID")
-    if given is not None:
-        yield int(given)
-        return
-    for domain in FREE_DOMAINS:
-        with (Path(tempfile.gettempdir()) / f"clad-ros-domain-{domain}.lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
-            if not _is_silent(domain):
-                continue
-            os.environ["ROS_DOMAIN_ID"] = str(domain)
-            try:
-                yield domain
-            finally:
-                del os.environ["ROS_DOMAIN_ID"]
-            return
-    raise CladError(
-        f"all ROS domains from {FREE_DOMAINS[0]} to {FREE_DOMAINS[-1]} are in use",
-        "End other graphs or set ROS_DOMAIN_ID",
-    )
-
-
-def _is_silent(domain: int) -> bool:
-    """Whether no participant of this domain listens here: its first unicast discovery port is free."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("", DOMAIN_PORT + DOMAIN_GAIN * domain + 10))
-        except OSError:
-            return False
-    return True
