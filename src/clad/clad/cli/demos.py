@@ -59,5 +59,6 @@ def run(args: argparse.Namespace) -> int:
     summary = collect(job)
     if args.json:
         Path(args.json).write_text(json.dumps(summary, indent=1) + "\n")
-    print(f"{job.path}: {args.per_task} demonstrations, {summary['failures_n']} failed of {summary['attempts_n']} attempts")
+    failed = f"{summary['failures_n']} of {summary['attempts_n']} attempts failed"
+    print(f"{job.path}: {args.per_task} demonstrations, {failed}")
     return 0

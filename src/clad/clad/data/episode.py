@@ -18,8 +18,9 @@ class Episode:
     ee_position: (T, 3) m. ee_quaternion: (T, 4) xyzw.
     executed: (T, N) native actions in [-1, 1] as the driver got them (noise included).
     expert: (T, N) native actions that the demonstrator meant; equals `executed` when no noise was injected.
-    label_valid: (T,) bool, whether `expert` is worth imitating at that step. False while the demonstrator made a mistake on
-        purpose to show the recovery from it: such steps are history and context, never a target. Default: all True.
+    label_valid: (T,) bool, whether `expert` is worth imitating at that step. False while the demonstrator made a
+        mistake on purpose to show the recovery from it: such steps are history and context, never a target.
+        Default: all True.
     meta: suite, task, seed, protocol, visuals and whatever else the source knows.
     """
 

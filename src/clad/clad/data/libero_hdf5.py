@@ -8,9 +8,9 @@
              joint_states, gripper_states, ee_pos, ee_ori (axis-angle), ee_states
     and, beyond upstream's: obs/joint_velocities, obs/ee_quat (xyzw), expert_actions, label_valid
 
-HDF5 files break when their writer is killed, so a file under construction is an index of external links to one file per
-demonstration in `<stem>.parts/`. Both kinds of file are replaced atomically: whatever moment the writer dies at, the last
-complete state is there, and any HDF5 reader follows the links. `pack` turns an index into one self-contained file.
+HDF5 files break when their writer is killed, so a file under construction is an index of external links to one file
+per demonstration in `<stem>.parts/`. Both kinds of file are replaced atomically: whatever moment the writer dies at,
+the last complete state is there, and any HDF5 reader follows the links. `pack` makes one self-contained file of it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CONTROL_RATE = 20.0  # Hz; for files that hold no velocities
 def write_episode(path: Path, episode: Episode, *, states: np.ndarray, file_attrs: dict) -> str:
     """Append one demonstration and return its name in the file ('demo_7'). One writer at a time.
 
-    states: (T, S) flat MuJoCo states before each action. file_attrs: go to `data`, dicts as JSON; equal keys are replaced.
+    states: (T, S) flat MuJoCo states before each action. file_attrs: for `data`, dicts as JSON; they replace old ones.
     """
     path = Path(path)
     number = 1 + max((_number(n) for n in _links(path)), default=-1)
@@ -54,7 +54,7 @@ def save_part(part: Path, episode: Episode, *, states: np.ndarray) -> None:
 
 
 def link_part(path: Path, part: Path, *, file_attrs: dict) -> str:
-    """Make a part from `parts_folder(path)` the next demonstration of `path`; returns its name. One process at a time."""
+    """Make a part in `parts_folder(path)` the next demonstration of `path`; returns its name. One process at once."""
     path, part = Path(path), Path(part)
     links = _links(path)
     name = f"demo_{1 + max((_number(n) for n in links), default=-1)}"
@@ -94,7 +94,7 @@ def pack(path: Path) -> None:
 
 
 def read_episodes(path: Path) -> Iterator[Episode]:
-    """Every demonstration of a LIBERO HDF5 file in order, ours or upstream's. Raises CladError for a file that is no such."""
+    """Every demonstration of a LIBERO HDF5 file in order, ours or upstream's. Raises CladError for any other file."""
     for name in episode_names(path):
         yield read_episode(path, name)
 
@@ -257,7 +257,8 @@ def _require(path: Path) -> Path:
             if "data" in file:
                 return path
     except OSError as error:
-        raise CladError(f"{path} is not a readable HDF5 file ({error})", "It is truncated or foreign: make it again") from error
+        message = f"{path} is not a readable HDF5 file ({error})"
+        raise CladError(message, "It is truncated or foreign: make it again") from error
     raise CladError(f"{path} has no group 'data'", "It is not in LIBERO's layout")
 
 

@@ -1,7 +1,7 @@
 """Collecting demonstrations: sampled scenes, scripted expert, several processes, one file in LIBERO's layout.
 
-Safe to kill and to start again: each worker writes finished episodes as files of their own, this process links them, and
-a second run goes on from what it finds. Scenes are sampled with seeds of their own and never are evaluation states.
+Safe to kill and to start again: each worker writes finished episodes as files of their own, this process links them,
+and a second run goes on from what it finds. Scenes are sampled with seeds of their own and never are evaluation states.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def collect(job: Job) -> dict:
     tasks.script_for(job.suite, job.task)
     info = suites.task_info(job.suite, job.task)
     if job.first_seed < FIRST_SEED:
-        raise UsageError(f"first seed {job.first_seed} is below {FIRST_SEED}", f"Lower seeds are for trials; use {FIRST_SEED}")
+        raise UsageError(f"first seed {job.first_seed} is below {FIRST_SEED}", "Lower seeds are for trials")
     log = _Log(job)
     for part in libero_hdf5.unlinked_parts(job.path):
         libero_hdf5.link_part(job.path, part, file_attrs=_file_attrs(job))
@@ -93,7 +93,8 @@ def _run(job: Job, log: _Log, used: set[int], have: int) -> None:
     running: dict[Future, int] = {}
     bar = tqdm(total=job.per_task, initial=have, unit="demo", desc=f"{job.suite} {job.task}", file=sys.stderr)
     context = multiprocessing.get_context("spawn")  # GL contexts and threads do not survive a fork
-    with ProcessPoolExecutor(job.workers, mp_context=context, initializer=_start_worker, initargs=(job, os.getpid())) as pool:
+    starting = {"initializer": _start_worker, "initargs": (job, os.getpid())}
+    with ProcessPoolExecutor(job.workers, mp_context=context, **starting) as pool:
         try:
             while have < job.per_task:
                 while len(running) < min(job.workers, job.per_task - have):  # never more than are still wanted
@@ -111,7 +112,7 @@ def _run(job: Job, log: _Log, used: set[int], have: int) -> None:
                 if log.failures_now > 20 and log.failures_now > log.successes_now:
                     raise CladError(f"the expert failed on {log.failures_now} scenes", f"See {log.path}")
         except BrokenProcessPool as error:
-            raise CladError("a worker process died", "Out of memory? Use fewer --workers; run again to resume") from error
+            raise CladError("a worker process died", "Out of memory? Run again with fewer --workers") from error
         finally:
             bar.close()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -247,7 +248,8 @@ def _check_disk(job: Job, demos: int) -> None:
     need, free = estimate_bytes(job, max(0, demos)), shutil.disk_usage(job.path.parent).free
     print(f"{job.path.name}: {demos} to go, up to {need / 1e9:.1f} GB of disk ({free / 1e9:.0f} free)", file=sys.stderr)
     if need > 0.95 * free:
-        raise CladError(f"{need / 1e9:.1f} GB needed, {free / 1e9:.1f} free in {job.out}", "Choose another --out or fewer demos")
+        message = f"{need / 1e9:.1f} GB needed, {free / 1e9:.1f} free in {job.out}"
+        raise CladError(message, "Choose another --out or a smaller --per-task")
 
 
 def _file_attrs(job: Job) -> dict:

@@ -1,6 +1,7 @@
 """The one place that chooses how MuJoCo draws. The choice must be made before anything imports robosuite or OpenGL.
 
-Headless machines have two ways: EGL (a GPU, or Mesa's llvmpipe) and OSMesa (always software). They give the same pictures.
+Headless machines have two ways: EGL (a GPU, or Mesa's llvmpipe) and OSMesa (always software). In software the two
+give the same pictures.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class StepResult:
 
 
 class LiberoEnv:
-    """One LIBERO task in one process. All calls must come from the thread that built it (the GL context is bound to it).
+    """One LIBERO task. All calls must come from the thread that built it: the GL context is bound to it.
 
     An observation's fields are all taken at the instant of `observe`. Upstream's own observations are sampled at the
     first physics substep of a control step, which makes them one control period old; `observe` does without them.
@@ -46,7 +46,7 @@ class LiberoEnv:
         image_size: int | None = None,
         backend: str = "auto",
     ) -> None:
-        """visuals: 'full' (LIBERO's meshes) or 'fast' (decimated; same physics). image_size: pixels, default the contract's.
+        """visuals: 'full' (LIBERO's meshes) or 'fast' (decimated; same physics). image_size: pixels.
 
         Raises UsageError naming the valid suites, tasks, visuals or backends; CladError for missing assets or GL.
         """
@@ -150,7 +150,7 @@ class LiberoEnv:
         self._start()
 
     def reset_sampled(self, seed: int) -> None:
-        """Start an episode in a scene of its own, sampled from the task's placement regions; never an evaluation state."""
+        """Start an episode in a scene of its own, sampled from the task's regions; never an evaluation state."""
         with upstream.quiet():
             scene.load_exact(self._env, seed, None)
         self._start()

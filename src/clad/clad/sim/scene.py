@@ -49,7 +49,7 @@ def settle(env, hold: np.ndarray) -> None:
 
 
 def fixture_poses(env) -> np.ndarray:
-    """(F, 7) position and wxyz quaternion of the fixtures in the model, in name order: what `set_init_state` leaves alone."""
+    """(F, 7) position and wxyz quaternion of the fixtures in the model, by name: what `set_init_state` leaves alone."""
     model = env.sim.model
     bodies = [model.body_name2id(f.root_body) for _, f in sorted(env.env.fixtures_dict.items())]
     return np.concatenate([model.body_pos[bodies], model.body_quat[bodies]], axis=1)

@@ -23,7 +23,7 @@ SUITES: dict[str, int] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskInfo:
-    """One task. instruction: from the task's file name, as everybody uses it (the BDDL text differs in 29 of 130 tasks).
+    """One task. instruction: from the task's file name, as everybody uses it; the BDDL text differs in 29 tasks.
 
     name: upstream's, also the stem of its demonstration file. max_steps: the published limit.
     """
@@ -48,7 +48,8 @@ def task_info(suite: str, task: int) -> TaskInfo:
     tasks = _tasks(suite)
     if not 0 <= task < len(tasks):
         names = "; ".join(f"{i} {t.language}" for i, t in enumerate(tasks)) if len(tasks) <= 10 else ""
-        raise UsageError(f"suite {suite} has no task {task}", f"Valid: 0..{len(tasks) - 1}{': ' if names else ''}{names}")
+        valid = f"Valid: 0..{len(tasks) - 1}{': ' if names else ''}{names}"
+        raise UsageError(f"suite {suite} has no task {task}", valid)
     entry = tasks[task]
     bddl = Path(upstream.path("bddl_files")) / entry.problem_folder / entry.bddl_file
     if not bddl.is_file():

@@ -26,7 +26,7 @@ def quiet() -> Iterator[None]:
 
 
 def benchmark() -> ModuleType:
-    """LIBERO's task registry: light, loads neither mujoco nor robosuite. Raises CladError if LIBERO is not installed."""
+    """LIBERO's task registry: loads neither mujoco nor robosuite. Raises CladError if LIBERO is not installed."""
     try:
         with quiet():
             from libero.libero import benchmark

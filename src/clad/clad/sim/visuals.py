@@ -32,7 +32,7 @@ _ALGORITHM = 4  # part of the cache's key: raise it when `simplify` changes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mesh:
-    """One visual mesh of a model. points, normals, texcoords: (N, 3), (M, 3), (K, 2) values; K is 0 if it shows no texture.
+    """One visual mesh of a model. points, normals, texcoords: (N, 3), (M, 3), (K, 2); K is 0 if it shows no texture.
 
     faces, face_normals, face_texcoords: (F, 3) indices of a triangle's corners into those.
     """
@@ -51,14 +51,14 @@ def cache_folder() -> Path:
 
 
 class FastVisuals:
-    """Simplifies the visual meshes of a model and hands them to the renderer. Results are cached in memory and on disk."""
+    """Simplifies a model's visual meshes and hands them to the renderer. Results are cached in memory and on disk."""
 
     def __init__(self, ratio: float = RATIO) -> None:
         self.ratio = ratio
         self._picks: dict[str, dict[int, np.ndarray]] = {}
 
     def apply(self, sim) -> None:
-        """Decimate the meshes of robosuite's `sim` and upload them to its off-screen context. Once per compiled model."""
+        """Decimate the meshes of robosuite's `sim` and upload them to its off-screen context; once a compiled model."""
         import mujoco
 
         model, context = sim.model._model, sim._render_context_offscreen
@@ -76,8 +76,8 @@ class FastVisuals:
 
     def _key(self, model, meshes: list[int]) -> str:
         digest = hashlib.sha256(f"{_ALGORITHM} {self.ratio} {meshes}".encode())
-        for array in (model.mesh_vert, model.mesh_face, model.mesh_normal, model.mesh_facenormal, model.mesh_facetexcoord):
-            digest.update(np.ascontiguousarray(array))
+        for name in ("vert", "face", "normal", "facenormal", "texcoord", "facetexcoord"):
+            digest.update(np.ascontiguousarray(getattr(model, f"mesh_{name}")))
         return digest.hexdigest()
 
     def _cached(self, key: str, model, meshes: list[int]) -> dict[int, np.ndarray]:
@@ -128,9 +128,9 @@ def mesh_of(model, index: int) -> Mesh:
 def simplify(mesh: Mesh, ratio: float) -> np.ndarray | None:
     """Which corners of the mesh form the simplified one: (F', 3) indices into the flat corners; None if not worth it.
 
-    First with corners that agree in position, normal and texture coordinate as the simplifier's vertices, which keeps the
-    shading. Meshes shaded triangle by triangle (the robot's) fall to pieces then and cannot be reduced: for those, corners
-    that agree in position and texture coordinate only. Never across seams of the texture, which would smear its picture.
+    First with corners that agree in position, normal and texture coordinate as the simplifier's vertices, which keeps
+    the shading. Meshes shaded triangle by triangle (the robot's) fall to pieces then and cannot be reduced: for those,
+    corners that agree in position and texture coordinate only. Never across the texture's seams, which would smear it.
     """
     target = max(_LEAST_FACES, int(len(mesh.faces) * ratio))
     if len(mesh.faces) <= target:
@@ -222,7 +222,7 @@ def _write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def measure(suite: str, task: int, steps: int = 40, seed: int = 0) -> dict:
-    """Cost of a step rendered by both cameras (physics included, CPU ms, medians) and the mean picture difference of 255.
+    """CPU ms of a step rendered by both cameras, physics included (medians), and the mean picture difference of 255.
 
     Both environments live through the same random actions in the same sampled scene.
     """

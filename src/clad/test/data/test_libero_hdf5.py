@@ -38,7 +38,8 @@ def make_episode(steps: int = 5, seed: int = 0, size: int = 8) -> Episode:
 
 
 def append(path, episode):
-    return write_episode(path, episode, states=np.arange(len(episode) * 3.0).reshape(-1, 3), file_attrs={"problem_info": {"a": 1}})
+    states = np.arange(len(episode) * 3.0).reshape(-1, 3)
+    return write_episode(path, episode, states=states, file_attrs={"problem_info": {"a": 1}})
 
 
 def assert_equal(a: Episode, b: Episode):

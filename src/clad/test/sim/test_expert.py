@@ -65,7 +65,7 @@ def test_an_early_close_is_followed_by_opening_again(env):
 
 
 def test_noise_is_on_the_executed_action_alone_and_correlated():
-    noise = ActionNoise(np.random.default_rng(3))
+    noise = ActionNoise(np.random.default_rng(4))
     action = np.array([0.1, 0, -0.1, 0, 0, 0, 1.0])
     executed = np.stack([noise(action) for _ in range(4000)])
     spread = (executed - action)[:, :6]

@@ -31,7 +31,12 @@ def test_evaluation_states_cannot_be_altered():
 
 @pytest.mark.parametrize(
     ("suite", "task", "names"),
-    [("libero_1O", 0, "libero_10"), ("libero_10", 10, "0..9"), ("libero_10", -1, "pick up the book"), ("libero_90", 90, "0..89")],
+    [
+        ("libero_1O", 0, "libero_10"),
+        ("libero_10", 10, "0..9"),
+        ("libero_10", -1, "pick up the book"),
+        ("libero_90", 90, "0..89"),
+    ],
 )
 def test_unknown_names_are_refused_with_the_valid_ones(suite, task, names):
     with pytest.raises(UsageError, match=names):
@@ -49,7 +54,9 @@ def test_unknown_backend_is_refused():
         gl.choose_backend("glfw")
 
 
-@pytest.mark.parametrize(("wish", "works", "chosen"), [("auto", {"osmesa"}, "osmesa"), ("egl", {"egl", "osmesa"}, "egl")])
+@pytest.mark.parametrize(
+    ("wish", "works", "chosen"), [("auto", {"osmesa"}, "osmesa"), ("egl", {"egl", "osmesa"}, "egl")]
+)
 def test_backend_choice(monkeypatch, wish, works, chosen):
     monkeypatch.setattr(gl, "_works", lambda backend: backend in works)
     monkeypatch.setattr(gl.sys, "modules", {})

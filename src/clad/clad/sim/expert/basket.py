@@ -13,7 +13,7 @@ _BASKET, _REGION = "basket_1", "basket_1_contain_region"
 
 
 def into_basket(*names: str) -> Callable[[Operator], None]:
-    """The script that brings the named objects into the basket; whatever is not inside is picked again, up to 4 rounds."""
+    """The script that brings the named objects into the basket; what is not inside is picked again, up to 4 rounds."""
 
     def script(op: Operator) -> None:
         for _ in range(4):

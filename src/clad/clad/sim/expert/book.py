@@ -62,7 +62,10 @@ def _insert(op: Operator, rotation: np.ndarray) -> None:
 
 
 def _hand_for(op: Operator, height: float, miss: np.ndarray | None = None):
-    """Where the hand must be for the book to stand over the slot, its bottom `height` above the floor; follows its swing."""
+    """Where the hand must be for the book's bottom to be `height` above the slot's floor; follows its swing.
+
+    miss: (2,) metres beside the slot, for a mistake on purpose.
+    """
 
     def target() -> np.ndarray:
         centre, _ = op.scene.first_geom_pose(_BOOK)

@@ -33,7 +33,7 @@ class Privileged:
 
     @property
     def hand_rotation(self) -> np.ndarray:
-        """(3, 3) orientation of the grip site, the controller's frame. (The hand body's frame is turned by 90 degrees.)"""
+        """(3, 3) orientation of the grip site, the controller's frame; the hand body's is turned by 90 degrees."""
         return self.data.site_xmat[self._site].reshape(3, 3).copy()
 
     # --- objects

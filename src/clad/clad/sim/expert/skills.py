@@ -17,7 +17,7 @@ _WIDEST = 0.068  # m that fit between the fingers with room to spare
 
 
 def grasp(op: Operator, point: Callable[[], np.ndarray], yaw: float, *, hover: float, lift: float) -> bool:
-    """Grip what is at `point()` (3,) from above and lift it. Returns whether it came along; else the hand is open, above.
+    """Grip what is at `point()` (3,) from above and lift it. Returns whether it came along; else the hand is open.
 
     With an early close among the episode's mishaps, the first attempt closes above the object and lifts nothing.
     """
