@@ -19,7 +19,7 @@ from clad.runtime.ddim import Ddim
 from clad.train import run as runs
 from clad.train.batches import Batch, WindowTensors, with_noise
 from clad.train.loop import Averaged, Log, Stop, autocast, make_optimizer, set_rate, stoppable
-from clad.train.planner import prepare
+from clad.train.prepare import prepare
 
 VALIDATION_WINDOWS = 1024  # sampling costs ten runs of the denoiser a window
 

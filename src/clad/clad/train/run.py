@@ -33,8 +33,8 @@ class RunInfo:
 
     stage: planner | policy. cache: what the features are. features: where they lay. validation: keys of the
     demonstrations held out. tasks: suite, task and instruction of each task trained on. visuals: which of the simulator's
-    visuals the demonstrations show. planner_sha256: of the weights
-    that a policy was trained on ('' for a planner and for a policy-only model).
+    visuals the demonstrations show. planner_sha256: of the weights that a policy was trained on ('' for a planner and for
+    a policy-only model).
     """
 
     stage: str
