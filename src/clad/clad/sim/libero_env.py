@@ -32,8 +32,8 @@ class StepResult:
 class LiberoEnv:
     """One LIBERO task. All calls must come from the thread that built it: the GL context is bound to it.
 
-    An observation's fields are all taken at the instant of `observe`. Upstream's own observations are sampled at the
-    first physics substep of a control step, which makes them one control period old; `observe` does without them.
+    An observation's fields are all of the instant of `observe`, to the last physics substep; upstream's own are too, but
+    for poses and pictures, which lag a substep (2 ms) behind the joints.
     """
 
     def __init__(
@@ -261,6 +261,8 @@ class LiberoEnv:
     def _render(self) -> dict[str, np.ndarray]:
         started = time.perf_counter()
         size = self.image_size
+        # another environment of this process may have been drawn meanwhile; robosuite does not switch back by itself
+        self._env.sim._render_context_offscreen.gl_ctx.make_current()
         images = {
             name: image_from_opengl(self._env.sim.render(camera_name=spec.sim_name, height=size, width=size))
             for name, spec in self.contract.cameras.items()

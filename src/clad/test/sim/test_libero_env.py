@@ -59,9 +59,13 @@ def test_exact_protocol_repeats_on_a_new_environment_and_in_another_process(suit
     with LiberoEnv(suite, task) as one:
         fingerprint(one, 4, 1)
         first = fingerprint(one, 2, 0)
-        again = fingerprint(one, 2, 0)
-    with LiberoEnv(suite, task) as two:
-        fresh = fingerprint(two, 2, 0)
+        with LiberoEnv(suite, task) as two:  # beside the first: both draw in the same process
+            fresh = fingerprint(two, 2, 0)
+            again = fingerprint(one, 2, 0)
+            one.step(np.ones(7))
+            two.step(-np.ones(7))
+            a, b, c = one.observe().images, two.observe().images, one.observe().images
+            assert all(np.array_equal(a[k], c[k]) and not np.array_equal(a[k], b[k]) for k in a)
     assert first == again == fresh == elsewhere(suite, task, 2, 0)
 
 
