@@ -54,6 +54,7 @@ def test_exact_protocol_repeats_on_one_environment(env):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("suite", "task"), [DRIFTING, ("libero_10", 8), ("libero_10", 9), ("libero_spatial", 4)])
 def test_exact_protocol_repeats_on_a_new_environment_and_in_another_process(suite, task):
     with LiberoEnv(suite, task) as one:
