@@ -183,7 +183,10 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     planner: PlannerConfig = field(default_factory=PlannerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
-    train_planner: OptimConfig = field(default_factory=lambda: OptimConfig(steps=3000, patience=6))
+    # with tens of demonstrations the planner is at its best after a few hundred steps, so it is watched closely
+    train_planner: OptimConfig = field(
+        default_factory=lambda: OptimConfig(steps=2000, weights_ema=0.99, evaluate_every=100, patience=6)
+    )
     train_policy: OptimConfig = field(
         default_factory=lambda: OptimConfig(steps=6000, weights_ema=0.999, evaluate_every=500)
     )
