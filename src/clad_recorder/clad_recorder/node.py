@@ -166,6 +166,14 @@ class RecorderNode(CladNode):
         )
         return self.create_subscription(getattr(import_module(f"{package}.msg"), short), name, receive, qos, raw=True)
 
+    def _drain(self) -> None:
+        """Take what the middleware holds already: a bag begins and ends where its service was called, not a queue later."""
+        for subscription in self._subscribed.values():
+            handle = subscription.handle
+            with handle:
+                while (taken := handle.take_message(subscription.msg_type, True)) is not None:
+                    subscription.callback(*taken)
+
     # --- services
 
     def _on_start(self, request: StartRecording.Request, response: StartRecording.Response) -> StartRecording.Response:
@@ -198,6 +206,7 @@ class RecorderNode(CladNode):
         deadline = time.monotonic() + MATCH_TIMEOUT
         while self._unmatched() and time.monotonic() < deadline:  # discovery goes on in the middleware's threads
             time.sleep(0.005)
+        self._drain()
         self._recording = Recording(path, metadata, list(self._known.values()), self.value("capacity"))
         for item in self._latched.values():
             self._recording.put(item)
@@ -215,7 +224,9 @@ class RecorderNode(CladNode):
         return response
 
     def _close(self) -> int:
-        """End the recording, if there is one; returns its messages."""
+        """End the recording, if there is one, with all that has arrived; returns its messages."""
+        if self.context.ok():
+            self._drain()
         recording, self._recording = self._recording, None
         if recording is None:
             return 0

@@ -55,6 +55,8 @@ class Diagnostics:
             self._values.update({k: str(v) for k, v in values.items()})
 
     def _publish(self) -> None:
+        if not self._node.context.ok():  # the process is ending; there is nobody to tell
+            return
         message = DiagnosticArray()
         message.header.stamp = self._node.get_clock().now().to_msg()
         with self._lock:

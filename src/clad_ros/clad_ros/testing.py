@@ -34,6 +34,7 @@ class Process:
         file = folder / f"{executable}-{time.monotonic_ns()}.yaml"
         file.write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}))
         self._log = file.with_suffix(".log")
+        self.may_end = True
         program = Path(get_package_prefix(package)) / "lib" / package / executable
         with self._log.open("w") as log:
             self.popen = subprocess.Popen(
@@ -52,6 +53,7 @@ class Process:
 
     def end(self, number: int = signal.SIGINT) -> int:
         """Send a signal and wait; returns the exit code."""
+        self.may_end = True
         if self.popen.poll() is None:
             self.popen.send_signal(number)
         try:
@@ -70,32 +72,33 @@ class Graph:
         self._processes: list[Process] = []
 
     def start(self, package: str, executable: str, name: str | None = None, **parameters: Any) -> Process:
-        """Start a node; with a lifecycle `name`, wait until it is active."""
+        """Start a node; with a lifecycle `name`, wait until it is active; from then on every `wait` fails if it ends."""
         process = Process(package, executable, parameters, self._folder)
         self._processes.append(process)
         if name is not None:
+            process.may_end = False
             client = self.node.create_client(GetState, f"/{name}/get_state")
 
             def is_active() -> bool:
-                assert process.popen.poll() is None, f"{name} ended:\n{process.output}"
                 if not client.service_is_ready():
                     return False
                 future = client.call_async(GetState.Request())
                 rclpy.spin_until_future_complete(self.node, future, timeout_sec=1.0)
                 return future.done() and future.result().current_state.label == "active"
 
-            self.wait(is_active, f"{name} to be active", process)
+            self.wait(is_active, f"{name} to be active")
             self.node.destroy_client(client)
         return process
 
-    def wait(
-        self, condition: Callable[[], bool], what: str, process: Process | None = None, timeout: float = TIMEOUT
-    ) -> None:
-        """Handle messages until the condition holds; fails naming `what` when the time is over."""
+    def wait(self, condition: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
+        """Handle messages until the condition holds; fails naming `what` when the time is over or a node has died."""
         deadline = time.monotonic() + timeout
         while not condition():
+            for process in self._processes:
+                if not process.may_end and process.popen.poll() is not None:
+                    raise AssertionError(f"a node died while waiting for {what}:\n{process.output}")
             if time.monotonic() > deadline:
-                raise AssertionError(f"waited in vain for {what}" + (f":\n{process.output}" if process else ""))
+                raise AssertionError(f"waited in vain for {what}:\n" + "\n".join(p.output for p in self._processes))
             rclpy.spin_once(self.node, timeout_sec=0.02)
 
     def call(self, service: type, name: str, **fields: Any) -> Any:
