@@ -23,6 +23,8 @@ from clad.train.batches import WindowTensors
 from clad.train.planner import train_planner
 from clad.train.policy import load_planner, train_policy
 
+pytestmark = pytest.mark.timeout(400)  # seconds of work, but of CPU time that others may be using
+
 CONTRACT = load_contract("libero")
 CONFIG = load_config(
     "small",

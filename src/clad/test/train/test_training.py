@@ -16,6 +16,8 @@ from clad.train.loop import Averaged, make_optimizer, set_rate
 from clad.train.planner import train_planner
 from clad.train.policy import load_planner, train_policy
 
+pytestmark = pytest.mark.timeout(400)  # seconds of work, but of CPU time that others may be using
+
 SMALL = [
     "planner.width=16",
     "planner.hidden=32",
