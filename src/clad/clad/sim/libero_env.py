@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import time
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +82,8 @@ class LiberoEnv:
 
             self._fast = FastVisuals()
         self._bind()
+        # robosuite ends EGL at exit; contexts that are still there then complain on stderr
+        atexit.register(_close_if_alive, weakref.ref(self))
 
     # --- facts
 
@@ -269,3 +273,8 @@ class LiberoEnv:
         }
         self.render_seconds += time.perf_counter() - started
         return images
+
+
+def _close_if_alive(env: weakref.ref[LiberoEnv]) -> None:
+    if (alive := env()) is not None:
+        alive.close()

@@ -57,8 +57,9 @@ def _bring(op: Operator, name: str, others: list[str]) -> None:
         return target
 
     op.move(hand_for(0.04), rotation, CLOSED, tolerance=0.015, limit=90)
-    # lower only until the object's bottom is a few centimetres inside the rim: fingers must not touch the walls
-    op.move(hand_for(-0.03), rotation, CLOSED, tolerance=0.01, limit=40)
+    # lower only until the object's bottom is a little inside the rim: fingers must not touch the walls, nor the object
+    # what lies in the basket already
+    op.move(hand_for(0.0 if others else -0.015), rotation, CLOSED, tolerance=0.01, limit=40)
     op.open()
     op.move(op.hand + [0.0, 0.0, 0.10], rotation, OPEN, tolerance=0.03, limit=25)
 
