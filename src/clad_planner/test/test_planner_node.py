@@ -19,6 +19,8 @@ from clad_ros import topics
 from clad_ros.convert import ee_pose_message, foresight_from_message, image_to_message, joint_state_message
 from clad_ros.stamps import SECOND, control_period_ns, time_msg, to_ns
 
+pytestmark = pytest.mark.timeout(300)  # a shared machine may be slow to start a node
+
 CONTRACT = load_contract("libero")
 PERIOD = control_period_ns(CONTRACT)
 

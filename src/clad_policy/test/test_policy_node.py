@@ -17,6 +17,8 @@ from clad_ros import topics
 from clad_ros.convert import chunk_values, foresight_to_message
 from clad_ros.stamps import SECOND, to_ns
 
+pytestmark = pytest.mark.timeout(300)  # a shared machine may be slow to start a node
+
 CONTRACT = load_contract("libero")
 
 

@@ -18,6 +18,8 @@ from clad_recorder.bag import SIDE_FILE, is_complete, read_messages, read_metada
 from clad_ros import topics
 from clad_ros.convert import image_to_message
 
+pytestmark = pytest.mark.timeout(300)  # a shared machine may be slow to start a node
+
 IMAGES = topics.image_topic("agentview")
 
 

@@ -24,7 +24,7 @@ from rclpy.qos import QoSProfile
 
 from clad_ros.domain import own_domain
 
-TIMEOUT = 60.0  # s: generous, because a test machine is shared; a condition that holds ends the wait at once
+TIMEOUT = 120.0  # s: generous, because a test machine is shared; a condition that holds ends the wait at once
 
 
 class Process:

@@ -1,0 +1,37 @@
+"""`clad sim` refuses what cannot be run before anything is started: one line, exit code 2."""
+
+from __future__ import annotations
+
+import pytest
+
+from clad.cli.main import main
+
+
+@pytest.fixture
+def models(tiny_models, monkeypatch, tmp_path):
+    monkeypatch.setenv("CLAD_MODELS_DIR", str(tiny_models))
+    monkeypatch.chdir(tmp_path)
+    return tiny_models
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "tinny"], "unknown model 'tinny'. Did you mean tiny?"),
+        (["--suite", "libero_11"], "Valid: libero_10, libero_90"),
+        (["--task", "10"], "libero_10 has no task 10"),
+        (["--init", "50"], "no evaluation state 50"),
+        (["--resume"], "--resume needs the --out"),
+    ],
+)
+def test_names_and_numbers_that_do_not_exist(models, capsys, arguments, said):
+    assert main(["sim", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+def test_an_earlier_result_is_not_overwritten(models, capsys, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "result.json").write_text("{}")
+    assert main(["sim", "--out", "out"]) == 2
+    assert "--resume" in capsys.readouterr().err
