@@ -6,7 +6,7 @@ import pytest
 from clad.errors import UsageError
 from clad.sim.expert.noise import ActionNoise, Kick, Mishaps, sample_mishaps
 from clad.sim.expert.operator import Operator
-from clad.sim.expert.tasks import run_expert, script_for
+from clad.sim.expert.tasks import SCRIPTS, run_expert, script_for
 from clad.sim.libero_env import LiberoEnv
 
 
@@ -36,6 +36,18 @@ def test_solves_the_book_task_with_disturbances(env, seed):
     assert outcome.steps == len(trace) < 300
     assert all(np.abs(t.executed).max() <= 1 and np.abs(t.expert).max() <= 1 for t in trace)
     assert [t.observation.step for t in trace] == list(range(len(trace)))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("suite", "task"), sorted(set(SCRIPTS) - {("libero_10", 5)}))
+def test_solves_the_other_scripted_tasks(suite, task):
+    with LiberoEnv(suite, task, visuals="fast") as env:
+        outcomes = []
+        for seed in (101, 102):
+            env.reset_sampled(seed)
+            outcomes.append(run_expert(env, seed).success)
+    assert any(outcomes)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,16 @@ from clad.sim.expert.basket import into_basket
 from clad.sim.expert.book import book_into_caddy
 from clad.sim.expert.noise import ActionNoise, sample_mishaps
 from clad.sim.expert.operator import EpisodeOver, Operator, Transition
+from clad.sim.expert.tabletop import mugs_on_plates, pots_on_stove
 from clad.sim.libero_env import LiberoEnv
 
 SCRIPTS: dict[tuple[str, int], Callable[[Operator], None]] = {
     ("libero_10", 0): into_basket("alphabet_soup_1", "tomato_sauce_1"),
     ("libero_10", 1): into_basket("cream_cheese_1", "butter_1"),
+    ("libero_10", 4): mugs_on_plates,
     ("libero_10", 5): book_into_caddy,
     ("libero_10", 7): into_basket("alphabet_soup_1", "cream_cheese_1"),
+    ("libero_10", 8): pots_on_stove,
     ("libero_object", 0): into_basket("alphabet_soup_1"),
 }
 
