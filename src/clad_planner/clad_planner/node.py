@@ -19,6 +19,7 @@ from clad_planner.inbox import Episode, Inbox, PlanJob, merge_jobs
 from clad_planner.synchroniser import Synchroniser
 from clad_ros import topics
 from clad_ros.convert import foresight_to_message, observation_from_messages
+from clad_ros.diagnostics import OK, WARN
 from clad_ros.node import CladNode, run_node
 from clad_ros.stamps import control_period_ns, to_ns
 from clad_ros.worker import Worker
@@ -146,7 +147,7 @@ class PlannerNode(CladNode):
         age = self._newest_stamp - job.stamp
         if age > self._bundle.horizon * control_period_ns(self._contract):
             missing = ", ".join(self._synchroniser.missing(self._newest_stamp))
-            self.diagnostics.error(f"the newest complete observation is {age / 1e9:.2f} s old; waiting for {missing}")
+            self.diagnostics.error(f"the observations have stopped: waiting for {missing}", age_s=f"{age / 1e9:.2f}")
             return
         self._submit(job)
 
@@ -191,12 +192,9 @@ class PlannerNode(CladNode):
         self._publish(message)
         self._planned = (job.key, message)
         latency = f"{foresight.plan_latency * 1e3:.2f}"
-        if foresight.fallback:
-            self.diagnostics.warn(
-                f"planning with a gap: {foresight.fallback}", plan_latency_ms=latency, plans=self._seq
-            )
-        else:
-            self.diagnostics.ok("planning", plan_latency_ms=latency, plans=self._seq)
+        # the words stay the same from plan to plan, so that the log is told once; what changes is a value
+        level, words = (WARN, "planning with a gap in the history") if foresight.fallback else (OK, "planning")
+        self.diagnostics.report(level, words, plan_latency_ms=latency, plans=self._seq, gap=foresight.fallback)
 
     def _publish(self, message: LatentForesight) -> None:
         self._seq += 1

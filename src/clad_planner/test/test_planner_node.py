@@ -173,8 +173,9 @@ def test_free_run_plans_at_its_own_rate_and_stops_on_stale_data(graph, robot, fo
     graph.wait(lambda: sum(m.episode == robot.episode for m in foresights) >= 5, "several plans of one observation")
     late = observation(30)  # joints go on, pictures do not: what is complete is far behind
     robot.joints.publish(joint_state_message(late, np.zeros(2), CONTRACT, robot.start + 30 * PERIOD))
-    graph.wait(lambda: "observation is 1.50 s old" in last_status(diagnostics).message, "the diagnosis of stale data")
-    assert "agentview, ee_pose, wrist" in last_status(diagnostics).message
+    words = "the observations have stopped: waiting for agentview, ee_pose, wrist"
+    graph.wait(lambda: last_status(diagnostics).message == words, "the diagnosis of stale data")
+    assert last_status(diagnostics).level == DiagnosticStatus.ERROR
 
 
 def test_another_robots_model_is_refused_with_one_line_and_exit_code_1(graph, tiny_model, tmp_path):
