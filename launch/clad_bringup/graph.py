@@ -16,6 +16,7 @@ from ament_index_python.packages import get_package_share_directory
 
 from clad.cli.options import MODES, OPTIONS, PROTOCOLS, PROVIDERS, VISUALS
 from clad.errors import UsageError, unknown_name
+from clad.runtime.catalogue import find_bundle, trained_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +135,15 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 def sim_graph(args: Mapping[str, str] | None = None) -> list[NodeSpec]:
     """The simulated graph for these launch arguments (name -> text), in the order of starting; absent ones have defaults.
 
-    Paths become absolute: recorder and runner must agree on them. Raises UsageError for an unknown argument or a value
-    that is no choice or no number.
+    An empty model is the default one, an empty suite or task the first that it was trained on. Paths become absolute:
+    recorder and runner must agree on them. Raises UsageError for an unknown argument or model, or a value that is no
+    choice or no number.
     """
     values = _values(args or {})
+    bundle = find_bundle(values["model"])
+    values["model"] = str(bundle.absolute())
+    values["suite"], task = trained_task(bundle, values["suite"])
+    values["task"] = task if values["task"] is None else values["task"]
     values["out"] = str(Path(values["out"]).absolute())
     values["json"] = str(Path(values["json"]).absolute()) if values["json"] else ""
     fixed = {node: block["ros__parameters"] for node, block in yaml.safe_load(parameter_file().read_text()).items()}
@@ -174,6 +180,8 @@ def _values(args: Mapping[str, str]) -> dict[str, Any]:
 def _convert(argument: Argument, text: str) -> Any:
     if argument.choices and text not in argument.choices:
         raise unknown_name(argument.name, text, argument.choices)
+    if not text and argument.type is not str:
+        return None
     convert = _boolean if argument.type is bool else argument.type
     try:
         return convert(text)

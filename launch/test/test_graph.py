@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -27,7 +28,7 @@ CHANGED = {
     "mode": "free-run",
     "visuals": "fast",
     "max_steps": "99",
-    "model": "other",
+    "model": "models/other",
     "provider": "cuda",
     "threads": "2",
     "out": "elsewhere",
@@ -40,6 +41,17 @@ CHANGED = {
     "real_time_factor": "0.5",
     "camera_rate": "10.0",
 }
+
+
+@pytest.fixture(autouse=True)
+def models(tmp_path, monkeypatch):
+    """Two models to choose from, as far as a launch file looks into them, in the working directory."""
+    for name, task in (("first", 5), ("other", 2)):
+        (tmp_path / "models" / name).mkdir(parents=True)
+        sidecar = {"blind": False, "tasks": [{"suite": "libero_10", "task": task}]}
+        (tmp_path / "models" / name / "model.json").write_text(json.dumps(sidecar))
+    monkeypatch.delenv("CLAD_MODELS_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
 
 
 def parameters(graph) -> dict[str, dict]:
@@ -58,7 +70,7 @@ def test_shared_arguments_have_the_command_lines_defaults_and_choices():
     for argument in ARGUMENTS:
         option = OPTIONS.get(argument.name.replace("_", "-"))
         if option is not None and argument.name != "resume":
-            assert argument.default == str(option["default"] or "" if argument.name == "json" else option["default"])
+            assert argument.default == ("" if option["default"] is None else str(option["default"]))
             assert argument.choices == tuple(option.get("choices", ()))
 
 
@@ -76,8 +88,17 @@ def test_sim_time_everywhere_but_in_the_runner_which_ends_the_graph():
     assert graph[0].name == "recorder"
 
 
-def test_recorder_and_runner_agree_on_an_absolute_directory(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_model_suite_and_task_have_defaults_that_fit_each_other(tmp_path):
+    nodes = parameters(sim_graph())
+    assert nodes["planner"]["model"] == nodes["policy"]["model"] == str(tmp_path / "models" / "first")
+    assert (nodes["sim_bridge"]["suite"], nodes["sim_bridge"]["task"]) == ("libero_10", 5)
+    nodes = parameters(sim_graph({"model": "models/other"}))
+    assert (nodes["episode_runner"]["suite"], nodes["episode_runner"]["task"]) == ("libero_10", 2)
+    nodes = parameters(sim_graph({"suite": "libero_object"}))
+    assert (nodes["sim_bridge"]["suite"], nodes["sim_bridge"]["task"]) == ("libero_object", 0)
+
+
+def test_recorder_and_runner_agree_on_an_absolute_directory(tmp_path):
     nodes = parameters(sim_graph({"out": "a/b", "json": "r.json"}))
     assert nodes["recorder"]["root"] == nodes["episode_runner"]["out"] == str(tmp_path / "a" / "b")
     assert nodes["episode_runner"]["json"] == str(tmp_path / "r.json")
@@ -90,6 +111,7 @@ def test_recorder_and_runner_agree_on_an_absolute_directory(tmp_path, monkeypatc
         ({"mode": "lock"}, "unknown mode 'lock'"),
         ({"task": "one"}, "launch argument task: 'one' is no int"),
         ({"resume": "1"}, "unknown resume '1'"),
+        ({"model": "furst"}, "unknown model 'furst'. Did you mean first"),
     ],
 )
 def test_bad_arguments_are_refused(args, message):
@@ -131,8 +153,7 @@ def resolve(tmp_path: Path, args: dict[str, str]) -> tuple[subprocess.CompletedP
 
 
 @pytest.mark.parametrize("args", [{}, CHANGED], ids=["defaults", "all changed"])
-def test_both_launchers_start_the_same_nodes_with_the_same_parameters(tmp_path, monkeypatch, args):
-    monkeypatch.chdir(tmp_path)
+def test_both_launchers_start_the_same_nodes_with_the_same_parameters(tmp_path, args):
     done, out = resolve(tmp_path, args)
     assert done.returncode == 0, done.stderr
     nodes = yaml.safe_load(out.read_text())["structure"]["nodes"]

@@ -20,7 +20,11 @@ class PolicyNode(CladNode):
 
     def __init__(self) -> None:
         super().__init__("policy")
-        self.setting("model", "clad-small", "model bundle: a directory, or a name in models/; the planner's")
+        self.setting(
+            "model",
+            "",
+            "the planner's model bundle: a directory, or a name in models/; empty: the first there that sees",
+        )
         self.setting("contract", "libero", "the robot: a shipped contract's name or a YAML file")
         self.setting("provider", "cpu", "what ONNX Runtime computes on: cpu, cuda, tensorrt")
         self.setting("threads", 1, "CPU threads for inference")

@@ -53,7 +53,7 @@ class EpisodeRunner(Node):
             ("mode", "lockstep", "the bridge's mode, for the result file"),
             ("visuals", "full", "the bridge's visuals, for the result file"),
             ("max_steps", 0, "control steps an episode may take; 0: the suite's published limit"),
-            ("model", "clad-small", "the planner's and the policy's model, for the result file"),
+            ("model", "", "the planner's and the policy's model, for the result file"),
             ("contract", "libero", "the robot: a shipped contract's name or a YAML file"),
             ("out", "runs", "where result.json, bags/ and videos go; must lie below the recorder's root"),
             ("json", "", "also write the result to this file"),

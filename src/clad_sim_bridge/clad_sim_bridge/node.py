@@ -43,7 +43,7 @@ class SimBridge(CladNode):
         self.setting("visuals", "full", "full: LIBERO's own meshes; fast: decimated meshes, same physics")
         self.setting("image_size", 0, "pixels; 0: the contract's, the only size that the contract's models take")
         self.setting("gl_backend", "auto", "auto, egl or osmesa")
-        self.setting("model", "clad-small", "where execute_steps 0 looks the number up")
+        self.setting("model", "", "the model bundle in which execute_steps 0 looks the number up")
         self.setting(
             "execute_steps", 0, "lock-step: actions executed per chunk, a divisor of its length; 0: the model's"
         )

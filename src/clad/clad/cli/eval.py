@@ -22,17 +22,10 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    trained = "default: the first that the model was trained on"
     options.add(
         parser,
         *("model", "suite", "task", "init", "episodes", "seed", "protocol", "visuals", "max-steps"),
         *("provider", "threads", "out", "json", "resume"),
-        model={
-            "default": None,
-            "help": "model bundle: a directory, or a name in models/ (default: the first that sees)",
-        },
-        suite={"default": None, "help": f"LIBERO suite, e.g. libero_10 ({trained})"},
-        task={"default": None, "help": f"task index within the suite ({trained})"},
         out={"default": None, "help": "where result.json and videos go (default: runs/eval-DATE-TIME)"},
     )
     parser.add_argument(
@@ -66,15 +59,16 @@ def run(args: argparse.Namespace) -> int:
     from clad.eval.result import EvalResult, read_result
     from clad.eval.runner import Settings, run_all
     from clad.eval.table import episode_table, summary
-    from clad.runtime.bundle import default_model, load_bundle
+    from clad.runtime.bundle import load_bundle
+    from clad.runtime.catalogue import trained_task
     from clad.sim.rollout import SAMPLED
     from clad.sim.suites import task_info
 
     if args.resume and args.out is None:
         raise UsageError("--resume needs the --out of the run to go on with", "Add --out DIR")
-    bundle = load_bundle(args.model or default_model())
-    suite = args.suite or bundle.tasks[0].suite
-    task = bundle.tasks[0].task if args.task is None and suite == bundle.tasks[0].suite else args.task or 0
+    bundle = load_bundle(args.model)
+    suite, task = trained_task(bundle.path, args.suite)
+    task = task if args.task is None else args.task
     facts = task_info(suite, task)
     sampled = args.scenes == "sampled"
     if sampled:

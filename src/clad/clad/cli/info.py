@@ -12,8 +12,8 @@ from clad.cli import options
 HELP = "models, what is inside them and how quick they are; suites and tasks"
 EXAMPLES = """\
   clad info                             the models that can be loaded by name
-  clad info clad-small                  one model: robot, encoder, tasks, sizes, parity
-  clad info clad-small --latency 300    observation to chunk on this machine, stage by stage
+  clad info NAME                        one model: robot, encoder, tasks, sizes, parity
+  clad info NAME --latency 300          observation to chunk on this machine, stage by stage
   clad info --suites                    LIBERO's suites and tasks
 """
 LATENCY_GOAL_MS = 40.0  # p99 of observation to chunk on one CPU core: 25 decisions a second
@@ -59,7 +59,8 @@ def _suites() -> tuple[Any, str]:
 
 def _models() -> tuple[Any, str]:
     from clad.errors import CladError
-    from clad.runtime.bundle import bundle_names, load_bundle, models_directories
+    from clad.runtime.bundle import load_bundle
+    from clad.runtime.catalogue import bundle_names, models_directories
 
     found, lines = {}, []
     for name in bundle_names():

@@ -35,9 +35,11 @@ def _integer(text: str, least: int) -> int:
     return value
 
 
+_TRAINED = "(default: the first that the model was trained on)"
+
 OPTIONS: dict[str, dict[str, Any]] = {
-    "suite": {"default": "libero_10", "metavar": "SUITE", "help": "LIBERO suite, e.g. libero_10, libero_object"},
-    "task": {"type": index, "default": 0, "metavar": "N", "help": "task index within the suite"},
+    "suite": {"default": "", "metavar": "SUITE", "help": f"LIBERO suite, e.g. libero_10, libero_object {_TRAINED}"},
+    "task": {"type": index, "default": None, "metavar": "N", "help": f"task index within the suite {_TRAINED}"},
     "init": {
         "type": index,
         "default": 0,
@@ -61,7 +63,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "full",
         "help": "full: LIBERO's own meshes, for results you report; fast: decimated meshes, several times quicker to render",
     },
-    "model": {"default": "clad-small", "metavar": "NAME", "help": "model bundle: a directory, or a name in models/"},
+    "model": {
+        "default": "",
+        "metavar": "NAME",
+        "help": "model bundle: a directory, or a name in models/ (default: the first there that sees)",
+    },
     "provider": {
         "choices": PROVIDERS,
         "default": "cpu",

@@ -23,17 +23,10 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    trained = "default: the first that the model was trained on"
     options.add(
         parser,
         *("suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "model", "max-steps"),
         *("provider", "threads", "out", "json", "resume"),
-        suite={"default": None, "help": f"LIBERO suite, e.g. libero_10 ({trained})"},
-        task={"default": None, "help": f"task index within the suite ({trained})"},
-        model={
-            "default": None,
-            "help": "model bundle: a directory, or a name in models/ (default: the first seeing one)",
-        },
         out={"default": None, "help": "where result.json, bags/ and videos go (default: runs/sim-DATE-TIME)"},
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while the robot moves")
@@ -41,15 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from clad.eval.episodes import evaluation_episodes
-    from clad.runtime.bundle import default_model, load_bundle
+    from clad.runtime.bundle import load_bundle
+    from clad.runtime.catalogue import trained_task
     from clad.sim.suites import task_info
 
     if args.resume and args.out is None:
         raise UsageError("--resume needs the --out of the run to go on with", "Add --out DIR")
-    bundle = load_bundle(args.model or default_model())
-    trained = bundle.tasks[0]
-    suite = args.suite or trained.suite
-    task = args.task if args.task is not None else trained.task if suite == trained.suite else 0
+    bundle = load_bundle(args.model)
+    suite, task = trained_task(bundle.path, args.suite)
+    task = task if args.task is None else args.task
     facts = task_info(suite, task)
     evaluation_episodes(  # refuses an evaluation state that does not exist
         suite, task, episodes=args.episodes, init=args.init, seed=args.seed, n_init_states=facts.n_init_states
@@ -70,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         "mode": args.mode,
         "visuals": args.visuals,
         "max_steps": args.max_steps,
-        "model": bundle.path.absolute(),
+        "model": bundle.path,
         "provider": args.provider,
         "threads": args.threads,
         "out": out,

@@ -75,7 +75,9 @@ def load_contract(name_or_path: str) -> RobotContract:
     else:
         source = shipped / f"{name_or_path}.yaml"
         if not source.is_file():
-            raise unknown_name("robot", name_or_path, (f.name[:-5] for f in shipped.iterdir() if f.name.endswith(".yaml")))
+            raise unknown_name(
+                "robot", name_or_path, (f.name[:-5] for f in shipped.iterdir() if f.name.endswith(".yaml"))
+            )
     body = yaml.safe_load(source.read_text())
     if not isinstance(body, dict):
         raise CladError(f"robot contract {source} is not a mapping", "See clad/contract/robots/libero.yaml")
@@ -84,7 +86,9 @@ def load_contract(name_or_path: str) -> RobotContract:
         body["action"] = _build(ActionSpec, body["action"], "action")
         contract = _build(RobotContract, body, "")
     except (KeyError, AttributeError, TypeError) as error:
-        raise CladError(f"robot contract {source} is malformed: {error}", "See clad/contract/robots/libero.yaml") from error
+        raise CladError(
+            f"robot contract {source} is malformed: {error}", "See clad/contract/robots/libero.yaml"
+        ) from error
     _validate(contract, str(source))
     return contract
 

@@ -22,7 +22,8 @@ from clad.export.graph import OPSET, relative_error, require_parity, sha256_of, 
 from clad.model.config import Dims, PlannerConfig, PolicyConfig
 from clad.model.dynamics import Foreseen, LatentDynamics, Observed
 from clad.model.policy import Condition, DiffusionPolicy
-from clad.runtime.bundle import SCHEMA, SIDECAR, ModelBundle, load_bundle
+from clad.runtime.bundle import SCHEMA, ModelBundle, load_bundle
+from clad.runtime.catalogue import SIDECAR
 from clad.runtime.session import open_session
 from clad.train import run as runs
 from clad.train.policy import load_planner

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clad.contract import PROPRIO_VARIANTS, RobotContract, proprio_dim
-from clad.errors import CladError, unknown_name
+from clad.errors import CladError
+from clad.runtime.catalogue import SIDECAR, find_bundle, models_directories
 from clad.runtime.normalisers import ActionScaler, Standardiser
 
 if TYPE_CHECKING:
     from clad.encoders.encoder import Encoder
 
 SCHEMA = 1
-SIDECAR = "model.json"
 REQUIRED_FILES = ("condition.onnx", "denoiser.onnx")
 _REFETCH = "Export the model again or fetch a fresh copy"
 
@@ -99,36 +98,13 @@ class ModelBundle:
             )
 
 
-def models_directories() -> list[Path]:
-    """Where models are looked up by name: $CLAD_MODELS_DIR when set, then ./models."""
-    places = [Path(p) for p in [os.environ.get("CLAD_MODELS_DIR", "")] if p]
-    return [*places, Path("models")]
-
-
-def bundle_names() -> list[str]:
-    """Names of all the bundles that can be loaded by name, sorted."""
-    return sorted({f.parent.name for place in models_directories() for f in place.glob(f"*/{SIDECAR}")})
-
-
-def default_model() -> str:
-    """The first bundle by name that sees: a blind one is a control. Raises CladError when there is none."""
-    for name in bundle_names():
-        try:
-            if not json.loads((_find(name) / SIDECAR).read_text())["blind"]:
-                return name
-        except (KeyError, TypeError, ValueError):  # damaged: no reason to stop looking
-            continue
-    where = ", ".join(str(place) for place in models_directories())
-    raise CladError(f"there is no model in {where}", "Train one (clad train planner, clad train policy, clad export)")
-
-
 def load_bundle(path_or_name: str | Path) -> ModelBundle:
-    """The bundle at a path, or of that name in `models_directories()`, with every checksum verified.
+    """The bundle at a path, or of that name in `models_directories()`, with every checksum verified; '' is the default model.
 
     Raises UsageError for an unknown name (naming the valid ones), CladError for a file that is missing, truncated,
     altered or not part of this model.
     """
-    path = _find(path_or_name)
+    path = find_bundle(path_or_name)
     raw = (path / SIDECAR).read_bytes()
     try:
         body = json.loads(raw)
@@ -198,17 +174,6 @@ def sha256_file(path: Path) -> str:
         while piece := stream.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def _find(path_or_name: str | Path) -> Path:
-    text = str(path_or_name)
-    candidates = [Path(text)] + ([] if "/" in text else [place / text for place in models_directories()])
-    for candidate in candidates:
-        if (candidate / SIDECAR).is_file():
-            return candidate
-    if "/" in text and Path(text).is_dir():
-        raise CladError(f"{text} is not a model: it has no {SIDECAR}", "Give a directory that `clad export` wrote")
-    raise unknown_name("model", text, bundle_names())
 
 
 def _parse(path: Path, sha256: str, body: dict) -> ModelBundle:

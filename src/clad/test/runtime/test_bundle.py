@@ -9,7 +9,8 @@ import pytest
 from tiny_bundle import HORIZON, PROPRIO, VISUAL, write_tiny_encoder, write_tiny_models
 
 from clad.errors import CladError, UsageError
-from clad.runtime.bundle import bundle_names, default_model, load_bundle, load_encoder
+from clad.runtime.bundle import load_bundle, load_encoder
+from clad.runtime.catalogue import bundle_names, default_model
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""Which model bundles there are and what they were trained on. Standard library only, so that launch files may ask."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from clad.errors import CladError, unknown_name
+
+SIDECAR = "model.json"
+
+
+def models_directories() -> list[Path]:
+    """Where models are looked up by name: $CLAD_MODELS_DIR when set, then ./models."""
+    places = [Path(p) for p in [os.environ.get("CLAD_MODELS_DIR", "")] if p]
+    return [*places, Path("models")]
+
+
+def bundle_names() -> list[str]:
+    """Names of all the bundles that can be loaded by name, sorted."""
+    return sorted({f.parent.name for place in models_directories() for f in place.glob(f"*/{SIDECAR}")})
+
+
+def find_bundle(path_or_name: str | Path) -> Path:
+    """The directory of a bundle given by path or by name; of the default model when empty.
+
+    Raises UsageError for an unknown name (naming the valid ones), CladError for a directory that holds no model.
+    """
+    text = str(path_or_name) or default_model()
+    candidates = [Path(text)] + ([] if "/" in text else [place / text for place in models_directories()])
+    for candidate in candidates:
+        if (candidate / SIDECAR).is_file():
+            return candidate
+    if "/" in text and Path(text).is_dir():
+        raise CladError(f"{text} is not a model: it has no {SIDECAR}", "Give a directory that `clad export` wrote")
+    raise unknown_name("model", text, bundle_names())
+
+
+def default_model() -> str:
+    """The first bundle by name that sees: a blind one is a control. Raises CladError when there is none."""
+    for name in bundle_names():
+        try:
+            if not json.loads((find_bundle(name) / SIDECAR).read_text())["blind"]:
+                return name
+        except (KeyError, TypeError, ValueError):  # damaged: no reason to stop looking
+            continue
+    where = ", ".join(str(place) for place in models_directories())
+    raise CladError(f"there is no model in {where}", "Train one (clad train planner, clad train policy, clad export)")
+
+
+def trained_task(bundle: Path, suite: str = "") -> tuple[str, int]:
+    """(suite, task) of the first task of `suite` that a bundle was trained on; of any suite when empty.
+
+    (suite, 0) for a suite that it never saw. Raises CladError for a damaged sidecar.
+    """
+    try:
+        tasks = json.loads((bundle / SIDECAR).read_text())["tasks"]
+        known = [(t["suite"], int(t["task"])) for t in tasks if suite in ("", t["suite"])]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CladError(
+            f"{bundle / SIDECAR} is malformed: {error!r}", "Export the model again or fetch a fresh copy"
+        ) from error
+    return known[0] if known else (suite or "libero_10", 0)
