@@ -27,7 +27,8 @@ from clad_bringup.graph import NodeSpec
 
 GRACE = 15.0  # s that a node has to end after it was asked to: an episode's video is written then
 POLL = 0.05  # s
-_LOG_LINE = re.compile(r"^\[(?P<level>DEBUG|INFO|WARN|ERROR|FATAL)\] \[[\d.]+\] \[[^\]]*\]: (?P<text>.*)$")
+# what rclpy's loggers write
+LOG_LINE = re.compile(r"^\[(?P<level>DEBUG|INFO|WARN|ERROR|FATAL)\] \[[\d.]+\] \[[^\]]*\]: (?P<text>.*)$")
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -89,7 +90,7 @@ class _Process:
                     show(self.spec.name, line)
 
     def _note(self, line: str) -> None:
-        log = _LOG_LINE.match(line)
+        log = LOG_LINE.match(line)
         if log is None:
             self._last = line
         elif log["level"] in ("ERROR", "FATAL"):
@@ -105,9 +106,13 @@ class _Process:
         return True
 
     def stop(self, grace: float, signals: list[int]) -> None:
-        """Ask the process to end; after `grace` seconds, or at a second signal, kill it and its children."""
+        """Ask the process to end; after `grace` seconds, or at a second signal, kill it and its children.
+
+        A node that has not come as far as rclpy.init, which catches SIGTERM, has nothing to put in order: SIGTERM ends it
+        without the traceback that SIGINT would cause in the middle of its imports.
+        """
         if not self.has_ended():
-            self._popen.send_signal(signal.SIGINT)
+            self._popen.send_signal(signal.SIGINT if _catches(self._popen.pid, signal.SIGTERM) else signal.SIGTERM)
             deadline = time.monotonic() + grace
             while not self.has_ended() and time.monotonic() < deadline and len(signals) < 2:
                 time.sleep(POLL)
@@ -126,9 +131,7 @@ class _Process:
         words = (self._last or self._last_error).removeprefix(f"{self.spec.name}: ").removeprefix("clad: ")
         if code == 2:
             raise UsageError(words or f"node {self.spec.name} {how}")
-        raise CladError(
-            f"node {self.spec.name} {how}{': ' if words else ''}{words}", "" if words else "Its output is above"
-        )
+        raise CladError(f"node {self.spec.name} {how}{': ' if words else ''}{words}")
 
 
 def command(spec: NodeSpec, folder: Path) -> list[str]:
@@ -172,6 +175,13 @@ def _caught_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
 
 
 def _die_with_parent() -> None:

@@ -17,19 +17,21 @@ from clad.errors import CladError, UsageError
 from clad_bringup.graph import NodeSpec
 from clad_bringup.supervisor import run_graph
 
-# prints when it is asked to end, so that tests see the order; leaves on SIGINT like a node
+# prints when it is asked to end, so that tests see the order; leaves on SIGINT, and catches SIGTERM like a node
 WAITS = """
     import signal, sys, time
-    def end(*_):
-        print("ending", flush=True)
+    def end(number, _):
+        print("ending" if number == signal.SIGINT else "wrong signal", flush=True)
         sys.exit(0)
     signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
     print("up", flush=True)
     time.sleep(60)
 """
 DEAF = """
     import signal, time
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("up", flush=True)
     time.sleep(60)
 """
@@ -111,6 +113,13 @@ def test_a_logged_error_is_quoted_when_nothing_else_was_said(package):
 def test_a_node_that_leaves_quietly_is_a_fault_too(package):
     with pytest.raises(CladError, match="node bridge stopped with exit code 0"):
         run(package(bridge="pass", runner=WAITS))
+
+
+def test_a_node_that_is_still_importing_ends_without_a_traceback(package):
+    specs = package(bridge="import time; print('importing', flush=True); time.sleep(60)", runner=DONE)
+    code, lines = run(specs)
+    assert code == 0 and [line for node, line in lines if node == "bridge"] == ["importing"]
+    assert no_children()
 
 
 def test_exit_code_2_is_bad_usage(package):

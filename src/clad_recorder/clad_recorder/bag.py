@@ -6,6 +6,8 @@ end, so a kill loses a chunk and all metadata. Here everything goes to the file 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -66,6 +68,8 @@ class BagWriter:
         self.path = path
         self._metadata = dict(metadata)
         self._stream = _mcap_file(path).open("xb")
+        with contextlib.suppress(OSError):  # not every file system has locks
+            fcntl.flock(self._stream, fcntl.LOCK_EX)  # ends with this process, however it ends: see `recover`
         self._writer = Writer(self._stream, compression=CompressionType.ZSTD)
         self._writer.start(profile="ros2", library="clad_recorder")
         self._writer.add_metadata(METADATA_RECORD, self._metadata)
@@ -195,10 +199,13 @@ def is_complete(path: Path) -> bool:
 def recover(path: Path) -> int:
     """Close a bag whose writer was killed, in place; returns the messages in it. A complete bag is left as it is.
 
-    The whole messages are copied into a new file, which replaces the old one only when it is complete.
+    The whole messages are copied into a new file, which replaces the old one only when it is complete. Raises CladError
+    for a bag that is still being written.
     """
     if is_complete(path):
         return sum(1 for _ in read_messages(path))
+    if _is_being_written(path):
+        raise CladError(f"{path} is still being written", "End its recorder first")
     temporary = path.with_name(f".recovering-{path.name}") / path.name
     shutil.rmtree(temporary.parent, ignore_errors=True)  # of a recovery that was killed too
     writer = BagWriter(temporary, read_metadata(path))
@@ -219,6 +226,17 @@ def recover(path: Path) -> int:
         os.replace(temporary / name, path / name)
     shutil.rmtree(temporary.parent)
     return count
+
+
+def _is_being_written(path: Path) -> bool:
+    try:
+        with _mcap_file(path).open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no file: reading it will say so
+        pass
+    return False
 
 
 def _records(path: Path) -> Iterator[tuple[Schema, Channel, Message]]:

@@ -5,6 +5,7 @@ It drives the same services that anyone may call; nothing happens here that coul
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import time
@@ -22,7 +23,6 @@ from clad.errors import CladError, UsageError
 from clad.eval.episodes import EpisodeSpec, evaluation_episodes
 from clad.eval.result import EpisodeRecord, EvalResult, episode_timing, read_result
 from clad.eval.runner import video_name
-from clad.eval.stats import latency_summary
 from clad.eval.table import episode_table, summary
 from clad.eval.video import write_video
 from clad.runtime.bundle import load_bundle
@@ -68,7 +68,7 @@ class EpisodeRunner(Node):
         self._states = {node: self.create_client(GetState, f"/{node}/get_state") for node in NODES}
         self._interrupted = False
         self._goal = None
-        self._recording = False
+        self._bag: Path | None = None  # the one that is being recorded
 
     def value(self, name: str):
         return self.get_parameter(name).value
@@ -88,6 +88,7 @@ class EpisodeRunner(Node):
         if len(todo) < len(specs):
             print(f"resuming: {len(specs) - len(todo)} of {len(specs)} episodes are done", flush=True)
         try:
+            self._write(result)
             if todo:
                 self._wait_for_nodes()
             before, started = result.wall_s, time.monotonic()
@@ -102,13 +103,13 @@ class EpisodeRunner(Node):
                     raise CladError(f"the episode was aborted: {reason}", "Mend that and go on with --resume")
         except KeyboardInterrupt:
             self._leave()
-            print("interrupted; go on with --resume", file=sys.stderr, flush=True)
+            done = sum(result.has(spec) for spec in specs)
+            print(f"interrupted: {done} of {len(specs)} episodes are done", flush=True)
             return 130
-        except CladError:
+        except (CladError, OSError):
             self._leave()
             raise
-        self._write(result)
-        print(f"{summary(result)}\n{self._out / 'result.json'}", flush=True)
+        print(self._closing_words(result), flush=True)
         return 0
 
     def _specs(self) -> list[EpisodeSpec]:
@@ -135,7 +136,20 @@ class EpisodeRunner(Node):
             if not self.value("resume"):
                 raise UsageError(f"{file} exists already", "Add --resume to go on with it, or give another --out")
             result.merge(read_result(file))
+            facts = task_info(result.suite, self.value("task"))
+            result.check_limit(self.value("max_steps") or facts.max_steps)
         return result
+
+    def _closing_words(self, result: EvalResult) -> str:
+        """The summary, and where everything lies; of many bags and videos only the folder."""
+        places = [("result", self._out / "result.json")]
+        for what, names in (("video", [r.video for r in result.episodes]), ("bag", [r.bag for r in result.episodes])):
+            paths = [self._out / name for name in names if name is not None]
+            if len(paths) == 1:
+                places.append((what, paths[0]))
+            elif paths:
+                places.append((f"{what}s", f"{paths[0].parent} ({len(paths)})"))
+        return "\n".join([summary(result), *(f"{what:<7} {place}" for what, place in places)])
 
     def _write(self, result: EvalResult) -> None:
         result.write(self._out / "result.json")
@@ -149,6 +163,7 @@ class EpisodeRunner(Node):
         states = dict.fromkeys(NODES, "not there")
         deadline = time.monotonic() + self.value("startup_timeout")
         while any(state != "active" for state in states.values()):
+            self._refuse_company()
             for node, client in self._states.items():
                 if states[node] != "active" and client.service_is_ready():
                     future = client.call_async(GetState.Request())
@@ -162,6 +177,16 @@ class EpisodeRunner(Node):
                     f"after {self.value('startup_timeout'):g} s these nodes are not active: {missing}", "See their logs"
                 )
             self._spin(None, 0.05)
+
+    def _refuse_company(self) -> None:
+        """Raises CladError when a second graph is in this domain: its messages would mix with ours."""
+        names = self.get_node_names()
+        twice = [name for name in (*NODES, self.get_name()) if names.count(name) > 1]
+        if twice:
+            raise CladError(
+                f"another graph runs in this ROS domain: {', '.join(twice)} is there twice",
+                "End it, or use another ROS_DOMAIN_ID",
+            )
 
     def _spin(self, future, timeout: float) -> bool:
         """Handle messages until `future` is done or the time is over; True when it is done."""
@@ -185,8 +210,11 @@ class EpisodeRunner(Node):
         self._interrupted = False
         if self._goal is not None:
             self._spin(self._goal.cancel_goal_async(), 3.0)
-        if self._recording:
-            self._spin(self._stop.call_async(StopRecording.Request()), 3.0)
+        if self._bag is not None and not self._spin(self._stop.call_async(StopRecording.Request()), 3.0):
+            with contextlib.suppress(
+                CladError, OSError
+            ):  # refused while the recorder lives, which then closes it itself
+                bags.recover(self._bag)
 
     # --- one episode
 
@@ -204,12 +232,12 @@ class EpisodeRunner(Node):
         )
         if not response.success:
             raise CladError(f"no recording: {response.message}", "See the recorder's log")
-        self._recording = True
+        self._bag = bag
         started = time.monotonic()
         result = self._run_goal(spec, bag)
         wall = time.monotonic() - started
         stopped = self._call(self._stop, StopRecording.Request(), "/stop_recording")
-        self._recording = False
+        self._bag = None
         if not stopped.success:
             raise CladError(f"the recording is incomplete: {stopped.message}", "Free the disk and go on with --resume")
         video = self._video(bag, spec, result)
@@ -308,9 +336,9 @@ class EpisodeRunner(Node):
         measured = inference(bag)
         latency, compute = list(result.chunk_latency), list(result.compute_latency)
         more = {
-            "chunk_latency": latency_summary(latency),
-            "ros_share": latency_summary([whole - part for whole, part in zip(latency, compute)]),
-            "real_time_factor": round(result.real_time_factor, 3),
+            "chunk_latency": latency,
+            "ros_share": [whole - part for whole, part in zip(latency, compute)],
+            "real_time_factor": result.real_time_factor,
             "holds": result.holds,
             "recorded_messages": recorded.messages,
             "dropped_messages": recorded.dropped,
@@ -318,7 +346,7 @@ class EpisodeRunner(Node):
         }
         if self.value("mode") == "free-run":
             target = 1.0 / self.value("inference_rate")
-            more["period_error"] = latency_summary([abs(p - target) for p in measured.period])
+            more["period_error"] = [abs(p - target) for p in measured.period]
         return episode_timing(
             encode=measured.encode,
             plan=measured.plan,
@@ -339,9 +367,9 @@ def main() -> None:
         signal.signal(signal.SIGINT, node.interrupt)
         signal.signal(signal.SIGTERM, node.interrupt)
         code = node.run()
-    except CladError as error:
+    except (CladError, OSError) as error:  # OSError: a full disk, most of all; its text names the file
         print(f"episode_runner: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
-        code = error.exit_code
+        code = getattr(error, "exit_code", CladError.exit_code)
     finally:
         if node is not None:
             node.destroy_node()

@@ -119,6 +119,15 @@ def test_a_killed_writer_leaves_a_readable_bag_with_its_metadata(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["bag"]  # nothing of the repair is left
 
 
+def test_a_bag_that_is_being_written_is_not_touched(tmp_path):
+    writer = write(tmp_path / "bag", 3)
+    writer.flush()
+    with pytest.raises(CladError, match="still being written"):
+        recover(tmp_path / "bag")
+    writer.close()
+    assert_whole(tmp_path / "bag", 3)
+
+
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.999])
 def test_a_file_that_breaks_off_anywhere_gives_what_is_whole(tmp_path, part):
     path = tmp_path / "bag"
@@ -129,6 +138,7 @@ def test_a_file_that_breaks_off_anywhere_gives_what_is_whole(tmp_path, part):
     for seq in range(20, 40):
         writer.write("/action_chunk", 1000 + seq, 900 + seq, chunk(seq))
     writer.flush()
+    writer._stream.close()  # as the end of its process would
     data = file.read_bytes()
     file.write_bytes(data[: whole + int(part * (len(data) - whole))])
     count = sum(1 for _ in read_messages(path))

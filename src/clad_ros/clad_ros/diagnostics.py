@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
@@ -10,6 +12,7 @@ from rclpy.node import Node
 
 from clad_ros.topics import DIAGNOSTICS, DIAGNOSTICS_QOS
 
+LOG_PERIOD = 10.0  # s: a fault that comes and goes must not flood the terminal
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
@@ -17,7 +20,7 @@ class Diagnostics:
     """Publishes one DiagnosticStatus named after its node. Callable from any thread.
 
     A change of level or message goes out at once, so that a fault is in the bag even if the node dies of it; key-value
-    pairs ride along with whatever is published next. The timer runs on the steady clock: health must be told also
+    pairs ride along with whatever is published next. Alarms are logged too, the same words once in LOG_PERIOD. The timer runs on the steady clock: health must be told also
     while sim time stands still.
     """
 
@@ -26,6 +29,7 @@ class Diagnostics:
         self._lock = threading.Lock()
         self._status = DiagnosticStatus(level=OK, name=node.get_name(), message="starting", hardware_id=hardware_id)
         self._values: dict[str, str] = {}
+        self._logged: dict[str, float] = {}  # message -> when it was logged, s
         self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS, DIAGNOSTICS_QOS)
         self._timer = node.create_timer(1.0, self._publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -44,10 +48,14 @@ class Diagnostics:
             changed = (level, message) != (self._status.level, self._status.message)
             self._status.level, self._status.message = level, message
             self._values.update({k: str(v) for k, v in values.items()})
+            now = time.monotonic()
+            log = changed and level != OK and now - self._logged.get(message, -math.inf) >= LOG_PERIOD
+            if log:
+                self._logged = {message: now, **{k: t for k, t in self._logged.items() if now - t < LOG_PERIOD}}
         if changed:
             self._publish()
-            if level != OK:
-                self._node.get_logger().warning(message)
+        if log:
+            self._node.get_logger().warning(message)
 
     def set(self, **values) -> None:
         """Update the values without a message of its own."""

@@ -7,12 +7,13 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from clad.errors import CladError, UsageError
 
 DOMAINS = range(1, 102)  # 0 is everybody's default; from 102 on, ports collide with Linux's ephemeral ones
+LAST_DOMAIN = 232  # the last one whose ports exist
 DISCOVERY_PORT, DOMAIN_GAIN, UNICAST_OFFSET = 7400, 250, 10  # DDSI-RTPS: unicast discovery listens on 7410 + 250 domain
 
 
@@ -20,23 +21,26 @@ DISCOVERY_PORT, DOMAIN_GAIN, UNICAST_OFFSET = 7400, 250, 10  # DDSI-RTPS: unicas
 def own_domain() -> Iterator[int]:
     """Within, ROS_DOMAIN_ID is a domain that nobody else here uses, and discovery stays on this machine.
 
-    A domain or discovery range that the user has set stays as it is. Raises CladError when all domains are in use.
+    A domain or discovery range that the user has set stays as it is; others may listen there, but a second graph of ours
+    is refused. Raises UsageError for that, CladError when all domains are in use.
     """
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     given = os.environ.get("ROS_DOMAIN_ID")
     if given:
-        if not given.isdigit():
-            raise UsageError(f"ROS_DOMAIN_ID is '{given}'", "It must be a number; unset it to have one chosen")
-        yield int(given)
+        if not given.isdecimal() or int(given) > LAST_DOMAIN:
+            raise UsageError(
+                f"ROS_DOMAIN_ID is '{given}'", f"Valid: 0 to {LAST_DOMAIN}; unset it to have a free one chosen"
+            )
+        with _locked(int(given)) as ours:
+            if not ours:
+                raise UsageError(
+                    f"another graph runs in ROS domain {given}", "Unset ROS_DOMAIN_ID to have a free one chosen"
+                )
+            yield int(given)
         return
     for domain in DOMAINS:
-        # the lock is ours until the process ends; a graph that was not started here has no lock, but listens
-        with (Path(tempfile.gettempdir()) / f"clad-ros-domain-{domain}.lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
-            if not _is_silent(domain):
+        with _locked(domain) as ours:  # a graph that was not started here has no lock, but listens
+            if not ours or not _is_silent(domain):
                 continue
             os.environ["ROS_DOMAIN_ID"] = str(domain)
             try:
@@ -47,6 +51,19 @@ def own_domain() -> Iterator[int]:
     raise CladError(
         f"all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} are in use", "End other graphs, or set ROS_DOMAIN_ID"
     )
+
+
+@contextmanager
+def _locked(domain: int) -> Iterator[bool]:
+    """Whether the domain's lock on this machine is ours within; it ends with the process at the latest."""
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context((Path(tempfile.gettempdir()) / f"clad-ros-domain-{domain}.lock").open("a"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ours = True
+        except OSError:  # held by another process, or another user's file
+            ours = False
+        yield ours
 
 
 def _is_silent(domain: int) -> bool:

@@ -1,8 +1,8 @@
 """The one lifecycle idiom of all nodes: `configure` refuses with a CladError, `auto_activate` brings a node up by itself.
 
 A node without a lifecycle manager (this repository's supervisor, a plain `ros2 run`) starts with auto_activate true: if
-configuring fails it prints one line and exits 1. Under a manager set it to false; the refusal is then the transition's
-failure and the same line in the log.
+configuring fails it prints one line and exits 1, or 2 where the request was wrong. Under a manager set it to false; the
+refusal is then the transition's failure and the same line in the log.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class CladNode(LifecycleNode):
     def __init__(self, name: str, **kwargs) -> None:
         super().__init__(name, **kwargs)
         self.active = False
-        self.refusal = ""
-        self.setting("auto_activate", True, "configure and activate at start, exit 1 if that fails")
+        self.refusal: CladError | None = None
+        self.setting("auto_activate", True, "configure and activate at start, exit if that fails")
         self.diagnostics = Diagnostics(self)
 
     def setting(self, name: str, default: Any, description: str) -> None:
@@ -59,10 +59,10 @@ class CladNode(LifecycleNode):
         try:
             self.configure()
         except CladError as error:
-            return self._refuse(str(error))
+            return self._refuse(error)
         except Exception as error:
             traceback.print_exc()
-            return self._refuse(f"internal error at configure: {error!r}")
+            return self._refuse(CladError(f"internal error at configure: {error!r}", "The lines above say where"))
         self.diagnostics.ok("configured")
         return super().on_configure(state)
 
@@ -88,9 +88,9 @@ class CladNode(LifecycleNode):
         self.release()
         return super().on_shutdown(state)
 
-    def _refuse(self, reason: str) -> TransitionCallbackReturn:
+    def _refuse(self, reason: CladError) -> TransitionCallbackReturn:
         self.refusal = reason
-        self.diagnostics.error(reason)
+        self.diagnostics.error(str(reason))
         self.release()
         return TransitionCallbackReturn.FAILURE
 
@@ -101,14 +101,14 @@ def run_node(node_class: type[CladNode], args: list[str] | None = None) -> int:
     The single-threaded executor is deliberate: it times better than the multi-threaded one, and a simulator's GL context
     belongs to one thread.
     """
-    rclpy.init(args=args)
     node = None
     try:
+        rclpy.init(args=args)
         node = node_class()
         if node.value("auto_activate"):
             if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
-                print(f"{node.get_name()}: {node.refusal}", file=sys.stderr, flush=True)
-                return 1
+                print(f"{node.get_name()}: {' '.join(str(node.refusal).split())}", file=sys.stderr, flush=True)
+                return node.refusal.exit_code
             node.trigger_activate()
         executor = SingleThreadedExecutor()
         executor.add_node(node)

@@ -12,9 +12,10 @@ import importlib.util
 import sys
 import traceback
 from types import ModuleType
+from typing import NoReturn
 
 from clad import __version__
-from clad.errors import CladError, unknown_name
+from clad.errors import CladError, UsageError, unknown_name
 
 # command -> module, in the order in which a new user meets them
 COMMANDS = {
@@ -22,6 +23,7 @@ COMMANDS = {
     "eval": "clad.cli.eval",
     "info": "clad.cli.info",
     "demos": "clad.cli.demos",
+    "data": "clad.cli.data",
     "encode": "clad.cli.encode",
     "train": "clad.cli.train",
     "export": "clad.cli.export",
@@ -65,13 +67,20 @@ def module_of(command: str) -> ModuleType:
     return importlib.import_module(COMMANDS[command])
 
 
+class _Parser(argparse.ArgumentParser):
+    """Bad usage in one line; the help, which has all options, is a command away."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UsageError.exit_code, f"clad: {message}. See {self.prog} --help\n")
+
+
 def parse(command: str, module: ModuleType, argv: list[str]) -> argparse.Namespace:
     """The command's arguments. EXAMPLES, where the module has some, close its help.
 
     A module with PASS_THROUGH gets what it did not declare as `args.rest`; for all others that is bad usage.
     """
     examples = getattr(module, "EXAMPLES", "")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"clad {command}",
         description=module.HELP[:1].upper() + module.HELP[1:] + ".",
         epilog=f"examples:\n{examples.rstrip()}" if examples else None,

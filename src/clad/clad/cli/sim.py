@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from datetime import datetime
-from pathlib import Path
+from contextlib import nullcontext
 
 from clad.cli import options
+from clad.cli.outputs import results_folder
 from clad.errors import CladError, UsageError
 
 HELP = "a trained model solves a LIBERO task through ROS 2 nodes; bag, video and result are left behind"
@@ -38,8 +38,6 @@ def run(args: argparse.Namespace) -> int:
     from clad.runtime.catalogue import trained_task
     from clad.sim.suites import task_info
 
-    if args.resume and args.out is None:
-        raise UsageError("--resume needs the --out of the run to go on with", "Add --out DIR")
     bundle = load_bundle(args.model)
     suite, task = trained_task(bundle.path, args.suite)
     task = task if args.task is None else args.task
@@ -47,12 +45,8 @@ def run(args: argparse.Namespace) -> int:
     evaluation_episodes(  # refuses an evaluation state that does not exist
         suite, task, episodes=args.episodes, init=args.init, seed=args.seed, n_init_states=facts.n_init_states
     )
-    out = Path(args.out or f"runs/sim-{datetime.now():%Y%m%d-%H%M%S}").absolute()
-    if (out / "result.json").exists() and not args.resume:
-        raise UsageError(
-            f"{out / 'result.json'} exists already", "Add --resume to go on with it, or give another --out"
-        )
-    sim_graph, run_graph, own_domain = _ros()
+    out = results_folder("sim", out=args.out, resume=args.resume, json=args.json)
+    sim_graph, run_graph, own_domain, console = _ros()
     arguments = {
         "suite": suite,
         "task": task,
@@ -72,24 +66,30 @@ def run(args: argparse.Namespace) -> int:
     }
     graph = sim_graph({name: str(value) for name, value in arguments.items()})
     view = _view_is_possible() if args.view else False
-    with own_domain() as domain:
+    log = out / "nodes.log"
+    with own_domain() as domain, console(log, "episode_runner") as show:
         print(
             f"{bundle.id}: {facts.instruction} ({suite} {task}), {args.episodes} episode{'s' * (args.episodes > 1)}, "
-            f"{args.mode}, {args.visuals} visuals, ROS domain {domain}",
+            f"{args.protocol} protocol, {args.mode}, {args.visuals} visuals, ROS domain {domain}",
             file=sys.stderr,
             flush=True,
         )
-        if not view:
-            return run_graph(graph)
-        from clad_recorder.view import viewing
-
-        with viewing():
-            return run_graph(graph)
+        try:
+            with _viewing() if view else nullcontext():
+                code = run_graph(graph, show=show)
+        except UsageError:
+            raise
+        except CladError as error:
+            raise CladError(str(error), f"All that the nodes said is in {log}") from error
+    if code:
+        print(f"clad: interrupted; the same command with --out {out} --resume goes on", file=sys.stderr)
+    return code
 
 
 def _ros():
     """The only part of this command that needs a built ROS workspace."""
     try:
+        from clad_bringup.console import Console
         from clad_bringup.graph import sim_graph
         from clad_bringup.supervisor import run_graph
         from clad_ros.domain import own_domain
@@ -98,7 +98,13 @@ def _ros():
             f"the ROS packages are not on the path ({error})",
             "Run ./clad, or build with colcon and source the workspace",
         ) from error
-    return sim_graph, run_graph, own_domain
+    return sim_graph, run_graph, own_domain, Console
+
+
+def _viewing():
+    from clad_recorder.view import viewing
+
+    return viewing()
 
 
 def _view_is_possible() -> bool:

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from clad.errors import CladError
+from clad.errors import CladError, UsageError
 from clad.eval.episodes import EpisodeSpec
 from clad.eval.machine import machine, versions
 from clad.eval.stats import latency_summary, wilson
@@ -66,20 +66,42 @@ def episode_timing(
     render: float,
     physics: float,
     wall: float,
-    **more: Any,
+    gl_backend: str | None = None,
+    fallbacks: int | None = None,
+    chunk_latency: Sequence[float] | None = None,
+    ros_share: Sequence[float] | None = None,
+    period_error: Sequence[float] | None = None,
+    real_time_factor: float | None = None,
+    holds: int | None = None,
+    recorded_messages: int | None = None,
+    dropped_messages: int | None = None,
 ) -> dict[str, Any]:
-    """A row's `timing`. encode, plan (encoder included), policy: s, one a chunk; render, physics, wall: s in total.
+    """A row's `timing`: the same keys for every row, None where a measure does not exist.
 
-    `compute` is observation to chunk: plan plus policy of the same chunk. `more` is added as it is.
+    encode, plan (encoder included), policy, chunk_latency, ros_share: s, one a chunk; period_error: s, one a period;
+    render, physics, wall: s in total. `compute` is observation to chunk: plan plus policy of the same chunk.
     """
     compute = [a + b for a, b in zip(plan, policy, strict=True)]
-    latencies = {"encode": encode, "plan": plan, "policy": policy, "compute": compute}
+    latencies = {
+        "encode": encode,
+        "plan": plan,
+        "policy": policy,
+        "compute": compute,
+        "chunk_latency": chunk_latency,
+        "ros_share": ros_share,
+        "period_error": period_error,
+    }
     return {
-        **{name: latency_summary(values) for name, values in latencies.items()},
+        **{name: None if values is None else latency_summary(values) for name, values in latencies.items()},
         "render_s": round(render, 3),
         "physics_s": round(physics, 3),
         "wall_s": round(wall, 3),
-        **more,
+        "real_time_factor": None if real_time_factor is None else round(real_time_factor, 3),
+        "holds": holds,
+        "fallbacks": fallbacks,
+        "recorded_messages": recorded_messages,
+        "dropped_messages": dropped_messages,
+        "gl_backend": gl_backend,
     }
 
 
@@ -120,6 +142,19 @@ class EvalResult:
             self.add(record)
         self.started = min(self.started, other.started)
         self.wall_s += other.wall_s
+
+    def check_limit(self, max_steps: int) -> None:
+        """Raises UsageError if a row shows that it was run with another step limit than `max_steps`.
+
+        A success within the limit is the same under both; a timeout has as many steps as its limit.
+        """
+        for record in self.episodes:
+            if record.outcome == "timeout" and record.steps != max_steps or record.success and record.steps > max_steps:
+                raise UsageError(
+                    f"evaluation state {record.init_index} has a {record.outcome} after {record.steps} steps, which "
+                    f"a limit of {max_steps} steps does not give",
+                    "Go on with the --max-steps of the first run, or use another --out",
+                )
 
     @property
     def successes(self) -> int:

@@ -28,10 +28,10 @@ def wilson(successes: int, n: int, z: float = Z_95) -> tuple[float, float]:
     return low, high
 
 
-def latency_summary(seconds: Sequence[float]) -> dict[str, float | int]:
-    """{n, p50_ms, p99_ms, max_ms} of wall times in seconds; only {n: 0} when there are none."""
+def latency_summary(seconds: Sequence[float]) -> dict[str, float | int | None]:
+    """{n, p50_ms, p99_ms, max_ms} of wall times in seconds; the last three are None when there are none."""
     if not len(seconds):
-        return {"n": 0}
+        return {"n": 0, "p50_ms": None, "p99_ms": None, "max_ms": None}
     ms = 1e3 * np.asarray(seconds, dtype=np.float64)
     p50, p99 = np.percentile(ms, [50, 99])
     return {"n": len(ms), "p50_ms": round(p50, 3), "p99_ms": round(p99, 3), "max_ms": round(ms.max(), 3)}

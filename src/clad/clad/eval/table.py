@@ -9,7 +9,7 @@ from clad.eval.stats import wilson
 
 
 def _milliseconds(record: EpisodeRecord, key: str) -> str:
-    value = record.timing.get("compute", {}).get(key)
+    value = (record.timing.get("compute") or {}).get(key)
     return "-" if value is None else f"{value:.1f}"
 
 

@@ -114,7 +114,8 @@ def test_a_command_may_pass_unknown_arguments_on(command):
 @pytest.mark.parametrize("arguments", [["--task", "-1"], ["--task", "x"], ["--tas", "1"], ["--nope"]])
 def test_bad_arguments_exit_2(command, arguments, capsys):
     assert command(lambda args: 0, arguments) == 2
-    assert "usage: clad probe" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error.endswith(". See clad probe --help\n")
 
 
 def test_shared_options_can_be_changed_but_not_misspelled():

@@ -35,3 +35,13 @@ def test_an_earlier_result_is_not_overwritten(models, capsys, tmp_path):
     (tmp_path / "out" / "result.json").write_text("{}")
     assert main(["sim", "--out", "out"]) == 2
     assert "--resume" in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_written_is_said_before_anything_is_started(models, capsys):
+    assert main(["sim", "--out", "/proc/runs"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("clad: /proc/runs cannot be written to: ") and "--out" in error and error.count("\n") == 1
+    assert main(["sim", "--out", "out", "--json", "/proc/result.json"]) == 1
+    assert "Give another --json" in capsys.readouterr().err
+    assert main(["sim", "--out", "out", "--json", "/"]) == 2
+    assert capsys.readouterr().err == "clad: --json '/' is a folder. Give the name of a file\n"

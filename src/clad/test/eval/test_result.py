@@ -115,6 +115,24 @@ def test_rows_are_ordered_however_they_come_and_an_episode_has_one():
     assert made.successes == 2
 
 
+def test_a_row_shows_the_step_limit_that_it_was_run_with():
+    made = result(row(0), row(1, success=False), row(2, success=False, outcome="aborted", steps=7))
+    made.check_limit(150)
+    for other in (149, 151, 520):
+        with pytest.raises(UsageError, match="Go on with the --max-steps of the first run"):
+            made.check_limit(other)
+    result(row(0)).check_limit(520)  # a success within the limit is one under any larger limit
+
+
+def test_every_row_has_the_same_measures():
+    bare = episode_timing(encode=[], plan=[], policy=[], render=0.0, physics=0.0, wall=0.0)
+    full = episode_timing(
+        encode=[0.1], plan=[0.1], policy=[0.1], render=0.0, physics=0.0, wall=0.0, period_error=[0.1], holds=2
+    )
+    assert list(bare) == list(full) and bare["period_error"] is None
+    assert list(bare["compute"]) == list(full["compute"]) and bare["compute"]["n"] == 0
+
+
 def test_resuming_skips_finished_episodes_and_runs_aborted_ones_again():
     made = result(row(0), row(1, success=False, outcome="aborted"))
     spec = EpisodeSpec(suite="libero_10", task=5, init_index=0, seed=0)

@@ -39,6 +39,6 @@ def test_published_values():
 
 
 def test_latency_summary():
-    assert latency_summary([]) == {"n": 0}
+    assert latency_summary([]) == {"n": 0, "p50_ms": None, "p99_ms": None, "max_ms": None}
     found = latency_summary([i / 1000 for i in range(1, 102)])
     assert found == {"n": 101, "p50_ms": 51.0, "p99_ms": 100.0, "max_ms": 101.0}
