@@ -1,9 +1,10 @@
-"""The whole graph on real LIBERO in lock-step, held against the same episode run directly in this process."""
+"""The shipped model solves its task through the whole graph on real LIBERO, bit for bit as directly in this process."""
 
 from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from clad_ros import topics
 pytestmark = pytest.mark.timeout(400)
 
 CONTRACT = load_contract("libero")
-SUITE, TASK, INIT, SEED, MAX_STEPS = "libero_10", 5, 3, 21, 45
+SUITE, TASK, INIT, SEED = "libero_10", 5, 3, 21
+MODEL = Path(__file__).parents[3] / "models" / "clad-libero10-book"
 
 
 @pytest.fixture(scope="module")
@@ -32,42 +34,41 @@ def out(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def nodes(graph, tiny_model, out):
-    model = {"model": str(tiny_model)}
+def nodes(graph, out):
+    model = {"model": str(MODEL)}
     graph.start("clad_recorder", "recorder_node", "recorder", root=str(out))
     graph.start("clad_policy", "policy_node", "policy", **model)
     graph.start("clad_planner", "planner_node", "planner", **model)
     graph.start("clad_sim_bridge", "sim_bridge_node", "sim_bridge", suite=SUITE, task=TASK, **model)
 
 
-def runner(graph, tiny_model, out, **parameters):
+def runner(graph, out, **parameters):
     process = graph.start(
         "clad_recorder", "episode_runner_node",
-        **{"model": str(tiny_model), "suite": SUITE, "task": TASK, "init": INIT, "seed": SEED, "max_steps": MAX_STEPS,
-           "out": str(out), **parameters},
+        **{"model": str(MODEL), "suite": SUITE, "task": TASK, "init": INIT, "seed": SEED, "out": str(out), **parameters},
     )  # fmt: skip
     graph.wait(lambda: process.popen.poll() is not None, "the runner to end", timeout=200)
     return process
 
 
 @pytest.fixture(scope="module")
-def row(graph, nodes, tiny_model, out):
+def row(graph, nodes, out):
     """The graph's row for the episode."""
-    process = runner(graph, tiny_model, out)
+    process = runner(graph, out)
     assert process.popen.returncode == 0, process.output
     body = json.loads((out / "result.json").read_text())
     validate(body)
     (row,) = body["episodes"]
-    assert row["outcome"] == "timeout", process.output
-    assert "timeout" in process.output and "0/1" in process.output  # the table's row and the summary
+    assert row["outcome"] == "success", process.output
+    assert "1/1" in process.output  # the summary
     return row
 
 
 @pytest.fixture(scope="module")
-def direct(tiny_model):
+def direct():
     """The same episode without ROS, with the images that were planned on."""
     os.environ.setdefault("MUJOCO_GL", "egl")
-    bundle = load_bundle(tiny_model)
+    bundle = load_bundle(MODEL)
     seen = {}
 
     class Watched(Planner):
@@ -84,7 +85,7 @@ def direct(tiny_model):
             seed=SEED,
             protocol="exact",
             execute_steps=bundle.execute_steps,
-            max_steps=MAX_STEPS,
+            max_steps=env.max_steps,
         )
     return result, seen, bundle
 
@@ -94,28 +95,29 @@ def test_the_lockstep_graph_equals_the_direct_rollout_bit_for_bit(row, direct, o
     assert row["scene_hash"] == result.scene_hash
     assert row["action_hash"] == result.action_hash
     assert row["state_hash"] == result.state_hash
-    assert (row["steps"], row["success"]) == (result.steps, result.success) == (MAX_STEPS, False)
+    assert (row["steps"], row["success"]) == (result.steps, result.success)
     recorded = frames(out / row["bag"], CONTRACT)
-    assert sorted(recorded) == list(range(0, MAX_STEPS + 1, bundle.execute_steps))
-    assert sorted(seen) == list(range(0, MAX_STEPS, bundle.execute_steps))
+    planned = range(0, result.steps, bundle.execute_steps)
+    assert sorted(recorded) == [*planned, result.steps]
+    assert sorted(seen) == list(planned)
     for step, images in seen.items():
         for camera in CONTRACT.cameras:
             assert np.array_equal(recorded[step][camera], images[camera]), (step, camera)
-    assert not np.array_equal(recorded[0]["agentview"], recorded[MAX_STEPS]["agentview"])  # the robot did move
+    assert not np.array_equal(recorded[0]["agentview"], recorded[result.steps]["agentview"])  # the robot did move
 
 
 def test_the_bag_tells_the_whole_story(row, out, direct):
-    bag, bundle = out / row["bag"], direct[2]
+    bag, (result, _, bundle) = out / row["bag"], direct
     assert is_complete(bag)
     metadata = read_metadata(bag)
     assert metadata["model_sha256"] == bundle.sha256 and metadata["contract_hash"] == CONTRACT.hash
     assert (metadata["suite"], metadata["task"], metadata["seed"], metadata["protocol"]) == (SUITE, "5", "21", "exact")
     executed = [message for message, _ in decoded(bag, topics.EXECUTED_ACTION)]
-    assert [m.step for m in executed] == list(range(MAX_STEPS))
+    assert [m.step for m in executed] == list(range(result.steps))
     assert all(m.source == ExecutedAction.SOURCE_CHUNK for m in executed)
     phases = [message.phase for message, _ in decoded(bag, topics.EPISODE)]
-    assert phases == [EpisodeStatus.RUNNING, EpisodeStatus.TIMEOUT]
-    plans = MAX_STEPS // bundle.execute_steps
+    assert phases == [EpisodeStatus.RUNNING, EpisodeStatus.SUCCESS]
+    plans = -(-result.steps // bundle.execute_steps)
     assert len(list(decoded(bag, topics.LATENT_FORESIGHT))) == len(list(decoded(bag, topics.ACTION_CHUNK))) == plans
     assert row["timing"]["compute"]["n"] == plans and row["timing"]["dropped_messages"] == 0
     assert 0 < row["timing"]["ros_share"]["p50_ms"] < row["timing"]["chunk_latency"]["p50_ms"]
@@ -123,8 +125,8 @@ def test_the_bag_tells_the_whole_story(row, out, direct):
     assert (out / row["video"]).stat().st_size > 5000
 
 
-def test_resume_runs_only_what_is_missing(graph, row, tiny_model, out):
-    process = runner(graph, tiny_model, out, episodes=2, resume=True, max_steps=6, json=str(out / "copy.json"))
+def test_resume_runs_only_what_is_missing(graph, row, out):
+    process = runner(graph, out, episodes=2, resume=True, json=str(out / "copy.json"))
     assert process.popen.returncode == 0, process.output
     assert "1 of 2 episodes are done" in process.output
     body = json.loads((out / "result.json").read_text())
@@ -133,6 +135,8 @@ def test_resume_runs_only_what_is_missing(graph, row, tiny_model, out):
     assert json.loads((out / "copy.json").read_text()) == body
 
 
-def test_a_result_is_not_overwritten(graph, row, tiny_model, out):
-    process = runner(graph, tiny_model, out)
+def test_a_result_is_not_overwritten_nor_mixed_with_another_step_limit(graph, row, out):
+    process = runner(graph, out)
     assert process.popen.returncode == 2 and "--resume" in process.output
+    process = runner(graph, out, resume=True, max_steps=6)
+    assert process.popen.returncode == 2 and "Go on with the --max-steps of the first run" in process.output

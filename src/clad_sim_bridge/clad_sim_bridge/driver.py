@@ -102,14 +102,17 @@ class Driver:
         return run
 
     def finish(self, phase: int, reason: str) -> None:
-        """The outcome of the running episode, if one runs; its last observation goes out first, for bag and video."""
+        """The outcome of the running episode, if one runs; then its last observation, for bag and video.
+
+        In this order, so that the planner knows that nobody waits for a plan of that observation.
+        """
         run = self.run
         if run is None or not run.running:
             return
         run.phase, run.reason, run.awaited = phase, reason, -1
+        self._status.publish(run.status(self._simulation))
         if phase != EpisodeStatus.ABORTED:  # an aborted episode's simulator may be what failed
             self._send(images=True)
-        self._status.publish(run.status(self._simulation))
         run.finished.set_result(run.result(self._simulation))
         self._diagnostics.ok(f"episode {run.id} ended: {run.outcome}{reason and ': '}{reason}", holds=run.holds)
 

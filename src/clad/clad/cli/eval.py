@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from datetime import datetime
 from pathlib import Path
 
 from clad.cli import options
-from clad.errors import UsageError
+from clad.cli.outputs import RESULT, results_folder
 from clad.eval.episodes import FIRST_VALIDATION_SEED, evaluation_episodes, validation_episodes
 
 HELP = "success rate of a model on LIBERO, in this process, without ROS"
@@ -49,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="processes that run episodes; each takes up to 2.5 GB (default: %(default)s)",
     )
     parser.add_argument(
+        "--blind",
+        action="store_true",
+        help="zero the model's vision: the control that it uses its eyes (that a task needs eyes: clad train --blind)",
+    )
+    parser.add_argument(
         "--video", action="store_true", help="write an MP4 an episode; renders every step, so it is slow"
     )
 
@@ -64,9 +68,8 @@ def run(args: argparse.Namespace) -> int:
     from clad.sim.rollout import SAMPLED
     from clad.sim.suites import task_info
 
-    if args.resume and args.out is None:
-        raise UsageError("--resume needs the --out of the run to go on with", "Add --out DIR")
     bundle = load_bundle(args.model)
+    bundle = bundle.blinded() if args.blind else bundle
     suite, task = trained_task(bundle.path, args.suite)
     task = task if args.task is None else args.task
     facts = task_info(suite, task)
@@ -77,8 +80,8 @@ def run(args: argparse.Namespace) -> int:
         specs = evaluation_episodes(
             suite, task, episodes=args.episodes, init=args.init, seed=args.seed, n_init_states=facts.n_init_states
         )
-    out = Path(args.out or f"runs/eval-{datetime.now():%Y%m%d-%H%M%S}")
-    file = out / "result.json"
+    out = results_folder("eval", out=args.out, resume=args.resume, json=args.json)
+    file = out / RESULT
     result = EvalResult(
         suite=suite,
         protocol=SAMPLED if sampled else args.protocol,
@@ -87,9 +90,8 @@ def run(args: argparse.Namespace) -> int:
         model={"name": bundle.name, "sha256": bundle.sha256},
     )
     if file.exists():
-        if not args.resume:
-            raise UsageError(f"{file} exists already", "Add --resume to go on with it, or give another --out")
         result.merge(read_result(file))
+        result.check_limit(args.max_steps or facts.max_steps)
     todo = [spec for spec in specs if not result.has(spec)]
     settings = Settings(
         model=str(bundle.path),
@@ -102,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         max_steps=args.max_steps,
         out=out,
         video=args.video,
+        blind=args.blind,
     )
     print(
         f"{bundle.id}: {facts.instruction} ({suite} {task}), {len(todo)} of {len(specs)} episodes to run",

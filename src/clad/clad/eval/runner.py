@@ -22,6 +22,7 @@ class Settings:
     """What all episodes of an evaluation share. It crosses process borders, so it is plain data.
 
     protocol: 'exact' | 'classic' | 'sampled'. max_steps: 0 for the suite's published limit. out: where videos go.
+    blind: zero the model's vision, whether it was trained so or not.
     """
 
     model: str
@@ -34,6 +35,7 @@ class Settings:
     max_steps: int
     out: Path
     video: bool
+    blind: bool = False
 
 
 class Runner:
@@ -47,7 +49,8 @@ class Runner:
         from clad.sim.libero_env import LiberoEnv
 
         self._settings = settings
-        self._bundle = load_bundle(settings.model)
+        bundle = load_bundle(settings.model)
+        self._bundle = bundle.blinded() if settings.blind else bundle
         self._contract = load_contract("libero")
         placement = {"provider": settings.provider, "threads": settings.threads}
         self._planner = Planner(self._bundle, self._contract, **placement)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
 SCHEMA = 1
 REQUIRED_FILES = ("condition.onnx", "denoiser.onnx")
 _REFETCH = "Export the model again or fetch a fresh copy"
+
+
+PRECISIONS = ("fp32", "int8", "fp16")
+
+
+def graph_file(graph: str, precision: str = "fp32") -> str:
+    """The file of one of a bundle's networks: `planner.onnx`, `planner.int8.onnx`."""
+    return f"{graph}.onnx" if precision == "fp32" else f"{graph}.{precision}.onnx"
+
+
+def weights_file(graph: str) -> str:
+    """The file with a network's weights for torch; only bundles that were exported for it have these."""
+    return "planner.safetensors" if graph == "planner" else "policy.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +100,16 @@ class ModelBundle:
     def has_planner(self) -> bool:
         """False for the policy-only variant, which conditions on the observation alone."""
         return "planner.onnx" in self.files
+
+    def blinded(self) -> ModelBundle:
+        """The same model with its vision zeroed, under the name NAME-blind: a control for evaluations."""
+        return replace(self, name=f"{self.name}-blind", blind=True)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Precisions in which every network of the model is there; fp32 always is."""
+        graphs = [*(["planner"] if self.has_planner else []), "condition", "denoiser"]
+        return tuple(p for p in PRECISIONS if all(graph_file(g, p) in self.files for g in graphs))
 
     def require_contract(self, contract: RobotContract) -> None:
         """Raises CladError unless the model was trained for exactly this robot."""

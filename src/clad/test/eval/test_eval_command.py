@@ -40,6 +40,13 @@ def test_runs_refuses_to_overwrite_and_resumes(evaluate, tmp_path, capsys):
     assert both[0] == first[0] and (both[1]["init_index"], both[1]["seed"], body["n"]) == (1, 1, 2)
 
 
+def test_blind_acts_differently_in_the_same_scene_and_says_so(evaluate, tmp_path):
+    assert evaluate("--out", "seeing") == evaluate("--out", "blind", "--blind") == 0
+    (seeing, _), (blind, body) = rows(tmp_path / "seeing" / "result.json"), rows(tmp_path / "blind" / "result.json")
+    assert body["model"]["name"] == "tiny-blind"
+    assert seeing[0]["scene_hash"] == blind[0]["scene_hash"] and seeing[0]["action_hash"] != blind[0]["action_hash"]
+
+
 @pytest.mark.slow
 def test_workers_give_the_same_rows(evaluate, tmp_path):
     assert evaluate("--out", "one", "--episodes", "2") == 0

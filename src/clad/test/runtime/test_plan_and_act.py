@@ -127,7 +127,7 @@ def test_bad_observations_are_named(planner, make_observation):
 
 
 def test_a_blind_model_sees_nothing(bundle, contract, make_observation):
-    planner = Planner(replace(bundle, blind=True), contract)
+    planner = Planner(bundle.blinded(), contract)
     planner.reset(TASK, seed=3)
     seen = make_observation(0)
     foresight = planner.plan(seen)
