@@ -16,8 +16,8 @@ _ALARMS = ("WARN", "ERROR", "FATAL")
 class Console:
     """`show` for `run_graph`: the speaker's lines as they are on stdout, what other nodes report on stderr by name.
 
-    Alarms are shown from the speaker's first line on: before it nodes wait for each other, and the one that refuses to
-    start is quoted by the supervisor. Every line of every node goes to the file `log`, with the node's name.
+    Not shown are last words, which begin with the node's name and which the supervisor quotes, and alarms before the
+    speaker's first line, when nodes still wait for each other. Every line goes to the file `log`, with the node's name.
     """
 
     def __init__(self, log: Path, speaker: str) -> None:
@@ -41,7 +41,8 @@ class Console:
             report = LOG_LINE.match(line)
             if node == self._speaker and report is None:
                 self._started = True
-                print(line, flush=True)
+                if not line.startswith(f"{node}: "):
+                    print(line, flush=True)
             elif report is not None and (report["level"] == "INFO" or report["level"] in _ALARMS and self._started):
                 level = "" if report["level"] == "INFO" else f"{report['level'].lower()}: "
                 print(f"[{node}] {level}{report['text']}", file=sys.stderr, flush=True)

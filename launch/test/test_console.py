@@ -13,6 +13,7 @@ def test_the_speaker_is_plain_others_are_named_and_the_log_has_everything(tmp_pa
         ("sim_bridge", "[INFO] [1700000000.6] [sim_bridge]: GL back-end egl"),
         ("episode_runner", "suite  task"),
         ("policy", "[WARN] [1700000000.7] [policy]: late"),
+        ("episode_runner", "episode_runner: no disk"),
     ]
     with Console(log, "episode_runner") as show:
         for node, line in lines:

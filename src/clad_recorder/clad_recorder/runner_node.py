@@ -87,10 +87,12 @@ class EpisodeRunner(Node):
         todo = [spec for spec in specs if not result.has(spec)]
         if len(todo) < len(specs):
             print(f"resuming: {len(specs) - len(todo)} of {len(specs)} episodes are done", flush=True)
+        begun = False
         try:
-            self._write(result)
             if todo:
                 self._wait_for_nodes()
+            self._write(result)
+            begun = True
             before, started = result.wall_s, time.monotonic()
             for i, spec in enumerate(todo):
                 record, reason = self._run(spec)
@@ -103,8 +105,9 @@ class EpisodeRunner(Node):
                     raise CladError(f"the episode was aborted: {reason}", "Mend that and go on with --resume")
         except KeyboardInterrupt:
             self._leave()
-            done = sum(result.has(spec) for spec in specs)
-            print(f"interrupted: {done} of {len(specs)} episodes are done", flush=True)
+            if begun:
+                done = sum(result.has(spec) for spec in specs)
+                print(f"stopped: {done} of {len(specs)} episodes are done", flush=True)
             return 130
         except (CladError, OSError):
             self._leave()

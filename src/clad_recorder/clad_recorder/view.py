@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from clad.contract import load_contract
 
 REFRESH = 0.05  # s
+SIDE = 448  # pixels of a camera's picture when the window opens
 
 
 @contextmanager
@@ -49,7 +50,8 @@ def _show(contract_name: str) -> None:
     for camera in contract.cameras:
         node.create_subscription(Image, topics.image_topic(camera), keep(camera), topics.IMAGE_QOS)
     title = "clad sim"
-    cv2.namedWindow(title)
+    cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
+    cv2.resizeWindow(title, SIDE * len(contract.cameras), SIDE)
     while cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) >= 1:
         rclpy.spin_once(node, timeout_sec=REFRESH)
         if len(latest) == len(contract.cameras):

@@ -148,6 +148,8 @@ class SimBridge(CladNode):
     def _begin(self, request: ResetEpisode.Request | RunEpisode.Goal, **options) -> Run:
         if not self.active:
             raise CladError("the bridge is not active", "Activate it first")
+        if request.instruction and not request.instruction.strip():
+            raise UsageError("the instruction is blank", "Leave it empty for the task's own words")
         suite, task = request.suite, request.task
         if not suite:
             suite, task = self._simulation.task or (self.value("suite"), self.value("task"))

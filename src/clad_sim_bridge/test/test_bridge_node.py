@@ -119,6 +119,7 @@ def test_the_same_reset_gives_the_same_scene_and_later_stamps(graph, heard):
         ({"task": 10}, "has no task 10"),
         ({"init_index": 50}, "has no initial state 50"),
         ({"protocol": "loose"}, "loose"),
+        ({"instruction": " \n"}, "the instruction is blank"),
     ],
 )
 def test_a_scene_that_does_not_exist_is_refused_in_words(graph, bridge, changes, said):

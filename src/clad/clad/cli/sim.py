@@ -74,6 +74,8 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
             flush=True,
         )
+        if (suite, task) not in {(trained.suite, trained.task) for trained in bundle.tasks}:
+            print("note: the model was not trained on this task", file=sys.stderr, flush=True)
         try:
             with _viewing() if view else nullcontext():
                 code = run_graph(graph, show=show)

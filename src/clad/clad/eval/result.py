@@ -133,11 +133,11 @@ class EvalResult:
         return any(r.key == spec_key(spec) and r.outcome != "aborted" for r in self.episodes)
 
     def merge(self, other: EvalResult) -> None:
-        """Take over the other's rows. Raises CladError when the two are of different experiments."""
+        """Take over the other's rows. Raises UsageError when the two are of different experiments."""
         differing = [name for name in SETTINGS if getattr(self, name) != getattr(other, name)]
         if differing:
             what = "; ".join(f"{name} is {getattr(other, name)}, not {getattr(self, name)}" for name in differing)
-            raise CladError(f"results of different experiments cannot be merged: {what}", "Use another --out")
+            raise UsageError(f"results of different experiments cannot be merged: {what}", "Use another --out")
         for record in other.episodes:
             self.add(record)
         self.started = min(self.started, other.started)

