@@ -12,16 +12,19 @@ from typing import Any
 PROTOCOLS = ("exact", "classic")
 MODES = ("lockstep", "free-run")
 VISUALS = ("full", "fast")
-PROVIDERS = ("cpu", "cuda", "tensorrt")
+PROVIDERS = ("cpu", "cuda", "tensorrt", "torch", "torch-cuda")
+
+
+MOST = 2**32 - 1  # what seeds and step numbers in messages, and numpy's seeds, can hold
 
 
 def count(text: str) -> int:
-    """An integer of at least 1."""
+    """An integer from 1 to MOST."""
     return _integer(text, 1)
 
 
 def index(text: str) -> int:
-    """An integer of at least 0."""
+    """An integer from 0 to MOST."""
     return _integer(text, 0)
 
 
@@ -32,6 +35,8 @@ def _integer(text: str, least: int) -> int:
         raise argparse.ArgumentTypeError(f"'{text}' is not an integer") from None
     if value < least:
         raise argparse.ArgumentTypeError(f"{value} is too small; the least is {least}")
+    if value > MOST:
+        raise argparse.ArgumentTypeError(f"{value} is too large; the most is {MOST}")
     return value
 
 
@@ -71,7 +76,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "provider": {
         "choices": PROVIDERS,
         "default": "cpu",
-        "help": "what ONNX Runtime computes on; refused when it is not there",
+        "help": "what computes: ONNX Runtime on cpu, cuda or tensorrt, or torch; refused when it is not there",
     },
     "threads": {"type": count, "default": 1, "metavar": "N", "help": "CPU threads for inference"},
     "max-steps": {

@@ -23,7 +23,7 @@ def results_folder(command: str, *, out: str | None, resume: bool, json: str | N
     if (folder / RESULT).exists() and not resume:
         raise UsageError(f"{folder / RESULT} exists already", "Add --resume to go on with it, or give another --out")
     if json is not None and (not json or Path(json).is_dir()):
-        raise UsageError(f"--json '{json}' is a folder", "Give the name of a file")
+        raise UsageError(f"--json '{json}' is no file's name", "Give e.g. --json result.json")
     make_writable(folder, "--out")
     if json is not None:
         make_writable(Path(json).absolute().parent, "--json")

@@ -21,6 +21,8 @@ def models(tiny_models, monkeypatch, tmp_path):
         (["--suite", "libero_11"], "Valid: libero_10, libero_90"),
         (["--task", "10"], "libero_10 has no task 10"),
         (["--init", "50"], "no evaluation state 50"),
+        (["--seed", str(2**32)], "4294967296 is too large"),
+        (["--seed", str(2**32 - 1), "--episodes", "2"], "The largest is 4294967295"),
         (["--resume"], "--resume needs the --out"),
     ],
 )
@@ -44,4 +46,4 @@ def test_where_nothing_can_be_written_is_said_before_anything_is_started(models,
     assert main(["sim", "--out", "out", "--json", "/proc/result.json"]) == 1
     assert "Give another --json" in capsys.readouterr().err
     assert main(["sim", "--out", "out", "--json", "/"]) == 2
-    assert capsys.readouterr().err == "clad: --json '/' is a folder. Give the name of a file\n"
+    assert capsys.readouterr().err == "clad: --json '/' is no file's name. Give e.g. --json result.json\n"
