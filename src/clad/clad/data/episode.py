@@ -21,6 +21,9 @@ class Episode:
     label_valid: (T,) bool, whether `expert` is worth imitating at that step. False while the demonstrator made a
         mistake on purpose to show the recovery from it: such steps are history and context, never a target.
         Default: all True.
+    image_valid: (T,) bool, whether the images of that row were taken at that step. Where False they are the last ones
+        taken before (a robot that is only looked at when a plan is due); the other fields are that step's all the
+        same. Row 0 is always True. Default: all True.
     meta: suite, task, seed, protocol, visuals and whatever else the source knows.
     """
 
@@ -35,11 +38,13 @@ class Episode:
     executed: np.ndarray
     expert: np.ndarray
     label_valid: np.ndarray | None = None
+    image_valid: np.ndarray | None = None
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.label_valid is None:
-            object.__setattr__(self, "label_valid", np.ones(len(self.executed), dtype=bool))
+        for name in ("label_valid", "image_valid"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.ones(len(self.executed), dtype=bool))
 
     def __len__(self) -> int:
         return len(self.executed)

@@ -6,7 +6,8 @@
         robot_states (T, 9)  rewards, dones (T,)
         obs/ agentview_rgb, eye_in_hand_rgb (T, H, W, 3)  bottom row first, as upstream
              joint_states, gripper_states, ee_pos, ee_ori (axis-angle), ee_states
-    and, beyond upstream's: obs/joint_velocities, obs/ee_quat (xyzw), expert_actions, label_valid
+    and, beyond upstream's: obs/joint_velocities, obs/ee_quat (xyzw), expert_actions, label_valid, and image_valid where
+    not every step has images of its own
 
 HDF5 files break when their writer is killed, so a file under construction is an index of external links to one file
 per demonstration in `<stem>.parts/`. Both kinds of file are replaced atomically: whatever moment the writer dies at,
@@ -15,6 +16,7 @@ the last complete state is there, and any HDF5 reader follows the links. `pack` 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -24,19 +26,20 @@ import h5py
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from clad.contract import image_from_opengl, image_to_opengl
+from clad.contract import RobotContract, image_from_opengl, image_to_opengl, load_contract
+from clad.data import libero_official
 from clad.data.episode import Episode
 from clad.errors import CladError
 
 IMAGE_DATASETS = {"agentview": "agentview_rgb", "wrist": "eye_in_hand_rgb"}
 _IN_PART = "/data/demo"
-_CONTROL_RATE = 20.0  # Hz; for files that hold no velocities
 
 
-def write_episode(path: Path, episode: Episode, *, states: np.ndarray, file_attrs: dict) -> str:
+def write_episode(path: Path, episode: Episode, *, states: np.ndarray | None, file_attrs: dict) -> str:
     """Append one demonstration and return its name in the file ('demo_7'). One writer at a time.
 
-    states: (T, S) flat MuJoCo states before each action. file_attrs: for `data`, dicts as JSON; they replace old ones.
+    states: (T, S) flat MuJoCo states before each action, None where the source has none (the demonstration can't be
+    rendered again then). file_attrs: for `data`, dicts as JSON; they replace old ones.
     """
     path = Path(path)
     number = 1 + max((_number(n) for n in _links(path)), default=-1)
@@ -45,12 +48,12 @@ def write_episode(path: Path, episode: Episode, *, states: np.ndarray, file_attr
     return link_part(path, part, file_attrs=file_attrs)
 
 
-def save_part(part: Path, episode: Episode, *, states: np.ndarray) -> None:
+def save_part(part: Path, episode: Episode, *, states: np.ndarray | None) -> None:
     """Write one demonstration as a file of its own. Any number of processes may, each its own file."""
-    if len(states) != len(episode):
+    if states is not None and len(states) != len(episode):
         raise CladError(f"{len(states)} states for {len(episode)} steps", "Record one state before each action")
     with _replaced(Path(part)) as file:
-        _write_demo(file.create_group(_IN_PART), episode, np.asarray(states, dtype=np.float64))
+        _write_demo(file.create_group(_IN_PART), episode, states)
 
 
 def link_part(path: Path, part: Path, *, file_attrs: dict) -> str:
@@ -99,40 +102,60 @@ def read_episodes(path: Path) -> Iterator[Episode]:
         yield read_episode(path, name)
 
 
-def read_episode(path: Path, name: str) -> Episode:
-    """One demonstration by its name in the file.
+def read_episode(path: Path, name: str, contract: RobotContract | None = None) -> Episode:
+    """One demonstration by its name in the file. Raises CladError naming file, demonstration and field.
 
-    Upstream's files lack joint velocities (here: central differences at 20 Hz), a quaternion (from `ee_ori`), expert
-    actions (here: the executed ones) and a per-demo instruction (from the file's problem_info).
+    contract: the robot's, whose control rate says how far rows lie apart where velocities are missing.
+
+    Upstream's files lack joint velocities (here: from `states` where the demo carries its model, else central
+    differences), a quaternion (from `ee_ori`), expert actions (here: the executed ones) and a per-demo
+    instruction (from the task's name). Where their observations are one step late (libero_official), each is paired
+    with the next action: the first action and the last observation have no partner and are left out.
     """
+    rate = (contract or load_contract("libero")).control_rate
     with h5py.File(_require(path)) as file:
         data = file["data"]
-        demo = data[name]
-        obs = demo["obs"]
-        joints = obs["joint_states"][:].astype(np.float64)
-        actions = demo["actions"][:].astype(np.float64)
-        velocities = (
-            obs["joint_velocities"][:]
-            if "joint_velocities" in obs
-            else np.gradient(joints, axis=0) * _CONTROL_RATE
-            if len(joints) > 1
-            else np.zeros_like(joints)
-        )
-        quaternion = obs["ee_quat"][:] if "ee_quat" in obs else Rotation.from_rotvec(obs["ee_ori"][:]).as_quat()
+        demo = _demo(path, data, name)
+        states = _column(path, name, demo, "states") if "states" in demo else None
+        joints = _column(path, name, demo, "obs/joint_states").astype(np.float64)
+        late = libero_official.observed_after_action(states, joints)
+        length = len(_column(path, name, demo, "actions"))
+
+        def read(field: str, *, optional: bool = False) -> np.ndarray | None:
+            if optional and field not in demo:
+                return None
+            values = _column(path, name, demo, field, rows=length)
+            return values[:-1] if late and field.startswith("obs/") else values[1:] if late else values
+
+        velocities = read("obs/joint_velocities", optional=True)
+        if velocities is None:
+            velocities = libero_official.velocities_from_states(
+                read("states", optional=True), demo.attrs.get("model_file")
+            )
+        quaternion = read("obs/ee_quat", optional=True)
+        actions = read("actions").astype(np.float64)
+        expert = read("expert_actions", optional=True)
         return Episode(
             name=name,
-            instruction=_instruction(demo, data),
-            images={camera: image_from_opengl(obs[key][:]) for camera, key in IMAGE_DATASETS.items() if key in obs},
-            joint_position=joints,
-            joint_velocity=velocities,
-            gripper_position=obs["gripper_states"][:].astype(np.float64),
-            ee_position=obs["ee_pos"][:].astype(np.float64),
-            ee_quaternion=quaternion,
+            instruction=str(demo.attrs.get("instruction", "")) or libero_official.instruction(data.attrs),
+            images={c: image_from_opengl(read(f"obs/{k}")) for c, k in IMAGE_DATASETS.items() if k in demo["obs"]},
+            joint_position=read("obs/joint_states").astype(np.float64),
+            joint_velocity=_differences(joints, rate)[: len(actions)] if velocities is None else velocities,
+            gripper_position=read("obs/gripper_states").astype(np.float64),
+            ee_position=read("obs/ee_pos").astype(np.float64),
+            ee_quaternion=Rotation.from_rotvec(read("obs/ee_ori")).as_quat() if quaternion is None else quaternion,
             executed=actions,
-            expert=demo["expert_actions"][:] if "expert_actions" in demo else actions.copy(),
-            label_valid=demo["label_valid"][:] if "label_valid" in demo else None,
-            meta=json.loads(demo.attrs["meta"]) if "meta" in demo.attrs else {},
+            expert=actions.copy() if expert is None else expert,
+            label_valid=read("label_valid", optional=True),
+            image_valid=read("image_valid", optional=True),
+            meta=_meta(demo, data, late),
         )
+
+
+def fingerprint(path: Path, name: str) -> str:
+    """Changes when the demonstration's actions change; cheap, as no image is read."""
+    with h5py.File(_require(path)) as file:
+        return hashlib.sha256(_column(path, name, _demo(path, file["data"], name), "actions").tobytes()).hexdigest()
 
 
 def episode_names(path: Path) -> list[str]:
@@ -168,7 +191,7 @@ class _replaced:
             self.temporary.unlink(missing_ok=True)
 
 
-def _write_demo(group: h5py.Group, episode: Episode, states: np.ndarray) -> None:
+def _write_demo(group: h5py.Group, episode: Episode, states: np.ndarray | None) -> None:
     n = len(episode)
     success = np.zeros(n, dtype=np.uint8)
     success[-1:] = 1  # upstream keeps successes only and ends the episode there
@@ -176,7 +199,11 @@ def _write_demo(group: h5py.Group, episode: Episode, states: np.ndarray) -> None
     group["actions"] = episode.executed
     group["expert_actions"] = episode.expert
     group["label_valid"] = episode.label_valid
-    group["states"] = states
+    if not episode.image_valid.all():
+        group["image_valid"] = episode.image_valid
+    if states is not None:
+        group["states"] = np.asarray(states, dtype=np.float64)
+        group.attrs["init_state"] = group["states"][0]
     group["robot_states"] = np.hstack([episode.gripper_position, episode.ee_position, episode.ee_quaternion])
     group["rewards"] = success
     group["dones"] = success
@@ -198,7 +225,6 @@ def _write_demo(group: h5py.Group, episode: Episode, states: np.ndarray) -> None
     obs["ee_ori"] = orientation
     obs["ee_states"] = np.hstack([episode.ee_position, orientation])
     group.attrs["num_samples"] = n
-    group.attrs["init_state"] = states[0]
     group.attrs["instruction"] = episode.instruction
     group.attrs["source_name"] = episode.name
     group.attrs["meta"] = json.dumps(episode.meta)
@@ -262,11 +288,36 @@ def _require(path: Path) -> Path:
     raise CladError(f"{path} has no group 'data'", "It is not in LIBERO's layout")
 
 
-def _instruction(demo: h5py.Group, data: h5py.Group) -> str:
-    if "instruction" in demo.attrs:
-        return str(demo.attrs["instruction"])
-    problem = json.loads(data.attrs.get("problem_info", "{}"))
-    return str(problem.get("language_instruction", "")).strip('"')
+def _demo(path: Path, data: h5py.Group, name: str) -> h5py.Group:
+    try:
+        return data[name]
+    except (KeyError, OSError) as error:  # an external link whose part is gone raises one of these too
+        raise CladError(f"{path}: {name} cannot be opened ({error})", "Its part is missing or damaged") from error
+
+
+def _column(path: Path, name: str, demo: h5py.Group, field: str, rows: int | None = None) -> np.ndarray:
+    try:
+        values = demo[field][:]
+    except KeyError:
+        raise CladError(f"{path}: {name} has no dataset {field}", "It is not in LIBERO's layout") from None
+    except OSError as error:
+        raise CladError(f"{path}: {name}: {field} is unreadable ({error})", "The file is damaged") from error
+    if rows is not None and len(values) != rows:
+        raise CladError(f"{path}: {name}: {field} has {len(values)} rows, actions {rows}", "The file is damaged")
+    return values
+
+
+def _differences(joints: np.ndarray, rate: float) -> np.ndarray:
+    return np.gradient(joints, axis=0) * rate if len(joints) > 1 else np.zeros_like(joints)
+
+
+def _meta(demo: h5py.Group, data: h5py.Group, late: bool) -> dict:
+    meta = json.loads(demo.attrs.get("meta", "{}"))
+    if name := libero_official.task_name(data.attrs):
+        meta.setdefault("task_name", name)
+    if late:
+        meta["observations"] = "were one step late; paired with the next action"
+    return meta
 
 
 def _number(name: str) -> int:

@@ -12,29 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_episode import make_episode
 
 from clad.data.episode import Episode
 from clad.data.libero_hdf5 import episode_names, pack, parts_folder, read_episode, read_episodes, write_episode
 from clad.errors import CladError
-
-
-def make_episode(steps: int = 5, seed: int = 0, size: int = 8) -> Episode:
-    rng = np.random.default_rng(seed)
-    quaternion = rng.normal(size=(steps, 4))
-    return Episode(
-        name=f"seed_{seed}",
-        instruction="put the book away",
-        images={c: rng.integers(0, 256, (steps, size, size, 3), dtype=np.uint8) for c in ("agentview", "wrist")},
-        joint_position=rng.normal(size=(steps, 7)),
-        joint_velocity=rng.normal(size=(steps, 7)),
-        gripper_position=rng.normal(size=(steps, 2)),
-        ee_position=rng.normal(size=(steps, 3)),
-        ee_quaternion=quaternion / np.linalg.norm(quaternion, axis=1, keepdims=True),
-        executed=rng.uniform(-1, 1, (steps, 7)),
-        expert=rng.uniform(-1, 1, (steps, 7)),
-        label_valid=rng.random(steps) < 0.5,
-        meta={"suite": "libero_10", "task": 5, "seed": seed},
-    )
 
 
 def append(path, episode):
@@ -121,7 +103,7 @@ def test_killed_writer_leaves_every_finished_demonstration(tmp_path):
     path = tmp_path / "x_demo.hdf5"
     code = f"""
         import sys
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        sys.path[:0] = {[os.path.dirname(__file__), os.path.dirname(os.path.dirname(__file__))]!r}
         from test_libero_hdf5 import append, make_episode
         for seed in range(1000):
             print(append({str(path)!r}, make_episode(40, seed, size=64)), flush=True)
