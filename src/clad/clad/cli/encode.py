@@ -11,6 +11,7 @@ HELP = "run the frozen encoder over demonstrations, once, for training"
 EXAMPLES = """\
   clad encode                                       data/demos into data/features
   clad encode --demos my.hdf5 --out data/mine       one file
+  clad encode --demos runs/x/bags --out data/runs   recorded episodes
 """
 
 
@@ -19,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--demos",
         type=Path,
         default=Path("data/demos"),
-        metavar="DIR",
-        help="folder of demonstrations (*.hdf5), or one file (default: %(default)s)",
+        metavar="PATH",
+        help="LIBERO files (*.hdf5), LeRobot v3 datasets, rosbag2 bags, or a folder of them (default: %(default)s)",
     )
     parser.add_argument(
         "--encoder",

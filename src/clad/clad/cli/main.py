@@ -27,6 +27,7 @@ COMMANDS = {
     "encode": "clad.cli.encode",
     "train": "clad.cli.train",
     "export": "clad.cli.export",
+    "bench": "clad.cli.bench",
     "doctor": "clad.cli.doctor",
     "test": "clad.cli.test",
 }

@@ -4,12 +4,11 @@
     OUT/<demo file, its folders kept>/<demo>.safetensors   one a demonstration, memory-mapped when read
 
 A demonstration's file holds `images.<camera>.<feature>` (T, D), the instruction's embedding `text` (D_l,), and the state
-and actions of its Episode. It appears whole or not at all, and is made again when the demonstration has changed.
+and actions of its Episode. Features of a row whose images are not its own are those of the last row that has some. It appears whole or not at all, and is made again when the demonstration has changed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -19,14 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from clad.contract import load_contract
 from clad.data.episode import Episode
-from clad.data.libero_hdf5 import episode_names, read_episode
+from clad.data.sources import Source, find_sources
 from clad.encoders.encoder import Encoder
 from clad.errors import CladError
 
@@ -35,7 +33,8 @@ INDEX = "features.json"
 SUFFIX = ".safetensors"
 BATCH = 32  # frames per run of the encoder
 STATE_FIELDS = ("joint_position", "joint_velocity", "gripper_position", "ee_position", "ee_quaternion")
-ACTION_FIELDS = ("executed", "expert", "label_valid")
+ACTION_FIELDS = ("executed", "expert")
+ROW_FLAGS = ("label_valid", "image_valid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +69,7 @@ class EncodedEpisode:
     executed: np.ndarray
     expert: np.ndarray
     label_valid: np.ndarray
+    image_valid: np.ndarray
 
     def __len__(self) -> int:
         return len(self.executed)
@@ -77,12 +77,12 @@ class EncodedEpisode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One demonstration that is not in the cache yet."""
+    """One demonstration that is not in the cache yet. contract_name: of the robot that it shows."""
 
-    file: Path
-    demo: str
+    source: Source
     target: Path
     fingerprint: str
+    contract_name: str
 
 
 def open_cache(out: Path, encoder: Encoder, contract_name: str) -> CacheInfo:
@@ -126,35 +126,16 @@ def read_info(cache: Path) -> CacheInfo:
         raise CladError(f"{cache / INDEX} is malformed: {error}", remedy) from error
 
 
-def demo_files(demos: Path) -> list[Path]:
-    """Every demonstration file under a folder, or the one file. Raises CladError when there is none."""
-    if demos.is_file():
-        return [demos]
-    hidden = (".parts", ".tmp")  # demonstrations of a file still being written are reached through its index
-    files = [
-        f
-        for f in sorted(demos.rglob("*.hdf5"))
-        if not any(p.startswith(".") or p.endswith(hidden) for p in f.relative_to(demos).parts)
-    ]
-    if not files:
-        raise CladError(f"there is no demonstration (*.hdf5) in {demos}", "Make some with: clad demos")
-    return files
-
-
 def pending(demos: Path, out: Path) -> tuple[list[Job], int]:
-    """What is left to encode, and how many demonstrations are in the cache already."""
-    root = demos.parent if demos.is_file() else demos
+    """What is left to encode, and how many demonstrations are in the cache already. demos: whatever data.sources knows."""
+    contract_name = read_info(out).contract_name
     jobs, done = [], 0
-    for file in demo_files(demos):
-        folder = out / file.relative_to(root).with_suffix("")
-        for demo in episode_names(file):
-            with h5py.File(file) as opened:
-                fingerprint = hashlib.sha256(opened["data"][demo]["actions"][:].tobytes()).hexdigest()
-            target = folder / f"{demo}{SUFFIX}"
-            if target.is_file() and _metadata(target).get("fingerprint") == fingerprint:
-                done += 1
-            else:
-                jobs.append(Job(file=file, demo=demo, target=target, fingerprint=fingerprint))
+    for source in find_sources(demos):
+        target, fingerprint = out / f"{source.key}{SUFFIX}", source.fingerprint()
+        if target.is_file() and _metadata(target).get("fingerprint") == fingerprint:
+            done += 1
+        else:
+            jobs.append(Job(source=source, target=target, fingerprint=fingerprint, contract_name=contract_name))
     return jobs, done
 
 
@@ -176,10 +157,12 @@ def encode_episode(episode: Episode, encoder: Encoder) -> dict[str, np.ndarray]:
     if not episode.images:
         raise CladError(f"demonstration {episode.name} has no images", "Render it first: clad demos")
     arrays = {"text": encoder.text(episode.instruction)}
+    held = np.cumsum(episode.image_valid) - 1  # row -> which of the pictures of its own it shows
     for camera, images in episode.images.items():
+        images = images[episode.image_valid]
         batches = [encoder.images(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
         for feature in encoder.feature_dims:
-            arrays[f"images.{camera}.{feature}"] = np.concatenate([batch[feature] for batch in batches])
+            arrays[f"images.{camera}.{feature}"] = np.concatenate([batch[feature] for batch in batches])[held]
     return arrays
 
 
@@ -203,6 +186,7 @@ def _load(file: Path, cache: Path, cameras: tuple[str, ...], features: tuple[str
             if name not in present:
                 have = ", ".join(sorted(p for p in present if p.startswith("images.")))
                 raise CladError(f"{file} holds no {name}", f"It has {have}: change data.cameras or data.features")
+        everywhere = np.ones(stored.get_slice("executed").get_shape()[0], dtype=bool)
         return EncodedEpisode(
             key=str(file.relative_to(cache).with_suffix("")),
             instruction=metadata["instruction"],
@@ -210,14 +194,16 @@ def _load(file: Path, cache: Path, cameras: tuple[str, ...], features: tuple[str
             features={key: stored.get_tensor(name) for key, name in wanted.items()},
             text=stored.get_tensor("text"),
             **{name: stored.get_tensor(name) for name in (*STATE_FIELDS, *ACTION_FIELDS)},
+            **{name: stored.get_tensor(name) if name in present else everywhere for name in ROW_FLAGS},
         )
 
 
 def _encode_job(job: Job, encoder: Encoder) -> int:
-    episode = read_episode(job.file, job.demo)
+    episode = job.source.read(load_contract(job.contract_name))
     arrays = encode_episode(episode, encoder)
     arrays |= {name: np.ascontiguousarray(getattr(episode, name)) for name in (*STATE_FIELDS, *ACTION_FIELDS)}
-    arrays["label_valid"] = arrays["label_valid"].astype(bool)
+    # only flags that say something are stored
+    arrays |= {name: flags for name in ROW_FLAGS if not (flags := np.asarray(getattr(episode, name), bool)).all()}
     job.target.parent.mkdir(parents=True, exist_ok=True)
     temporary = job.target.with_name(f".{job.target.name}.{os.getpid()}")
     metadata = {

@@ -2,7 +2,8 @@
 
 Before tau steps have passed, the first observation stands in for the one tau steps ago and hold actions for the missing
 executed ones (docs/architecture.md; runtime/history.py does it live). Past the end, the last observation and the last
-action repeat: an episode ends the moment its task is done.
+action repeat: an episode ends the moment its task is done. Where not every step was looked at, a window needs a look at
+each of its three steps; the last look stands for the end.
 """
 
 from __future__ import annotations
@@ -82,20 +83,25 @@ def build_windows(
     features: Sequence[str],
     action: ActionSpec,
 ) -> Windows:
-    """Windows of all steps of all episodes, in order. proprio: the variant's name."""
+    """Windows of all steps of all episodes, in order; proprio: the variant's name.
+
+    Of an episode with rows that have no images of their own, only windows whose past, now and future have some.
+    """
     hold = hold_action(action)
-    index, start = [], 0
+    index, episode_of, start = [], [], 0
     actions, chunks, imitable = [], [], []
     for number, episode in enumerate(episodes):
         rows = window_rows(len(episode), horizon)
-        index.append(
-            np.stack([rows.past + start, rows.now + start, rows.future + start, np.full(len(episode), number)])
-        )
-        actions.append(np.vstack([episode.executed, hold])[rows.actions])  # HOLD is the last row
-        chunks.append(episode.expert[rows.labels])
-        imitable.append(np.asarray(episode.label_valid, dtype=bool)[rows.labels].all(axis=1))
+        looked = np.asarray(episode.image_valid, dtype=bool)
+        future = np.minimum(rows.future, np.flatnonzero(looked)[-1])
+        whole = looked[rows.past] & looked[rows.now] & looked[future]
+        index.append((np.stack([rows.past, rows.now, future]) + start)[:, whole])
+        episode_of.append(np.full(whole.sum(), number))
+        actions.append(np.vstack([episode.executed, hold])[rows.actions[whole]])  # HOLD is the last row
+        chunks.append(episode.expert[rows.labels[whole]])
+        imitable.append(np.asarray(episode.label_valid, dtype=bool)[rows.labels[whole]].all(axis=1))
         start += len(episode)
-    past, now, future, number = np.concatenate(index, axis=1)
+    past, now, future = np.concatenate(index, axis=1)
     return Windows(
         proprio=np.concatenate([proprio_vector(e, proprio) for e in episodes]),
         visual=np.concatenate([visual_vector(e, cameras, features) for e in episodes]),
@@ -103,7 +109,7 @@ def build_windows(
         past=past,
         now=now,
         future=future,
-        episode=number,
+        episode=np.concatenate(episode_of),
         actions=np.concatenate(actions),
         chunks=np.concatenate(chunks),
         imitable=np.concatenate(imitable),

@@ -1,7 +1,6 @@
 """The feature cache: resumable, faithful, and refused where it does not belong."""
 
 import json
-import shutil
 from pathlib import Path
 
 import h5py
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from tiny_demos import CAMERAS, FEATURES, INSTRUCTION, reach_episode, write_reach_demos
 
-from clad.cli import encode as command
 from clad.cli.main import main
 from clad.data import features
 from clad.encoders.encoder import Encoder
@@ -57,10 +55,10 @@ def test_resumes_and_notices_new_and_changed_demonstrations(demos, tmp_path, enc
     (out / "libero_10" / "reach_demo" / "demo_1.safetensors").unlink()
     (out / "libero_10" / "reach_demo" / ".demo_1.safetensors.77").write_bytes(b"half written")
     jobs, done = features.pending(demos, out)
-    assert [j.demo for j in jobs] == ["demo_1"] and done == 2
+    assert [j.source.name for j in jobs] == ["demo_1"] and done == 2
     with h5py.File(demos / "libero_10" / "reach_demo.hdf5", "r+") as file:
         file["data"]["demo_2"]["actions"][0, 0] = 0.123
-    assert [j.demo for j in features.pending(demos, out)[0]] == ["demo_1", "demo_2"]
+    assert [j.source.name for j in features.pending(demos, out)[0]] == ["demo_1", "demo_2"]
     encode(demos, out, encoder_path)
     assert features.load_cache(out, CAMERAS, FEATURES)[2].executed[0, 0] == 0.123
     assert features.pending(demos, out) == ([], 3)
@@ -100,11 +98,3 @@ def test_missing_things_are_named(demos, tmp_path, encoder_path, capsys):
     (out / "features.json").write_text(json.dumps({**body, "schema": 7}))
     with pytest.raises(CladError, match="another schema"):
         features.read_info(out)
-
-
-def test_one_file_and_no_parts(demos, tmp_path):
-    file = demos / "libero_10" / "reach_demo.hdf5"
-    assert features.demo_files(demos) == [file] == features.demo_files(file)
-    shutil.copy(file, file.with_name(".half.hdf5"))
-    assert features.demo_files(demos) == [file]
-    assert command.HELP

@@ -35,6 +35,7 @@ def test_windows_and_planner_agree_on_every_step(tiny_models, contract, make_obs
         executed=executed,
         expert=executed,
         label_valid=episode.label_valid,
+        image_valid=episode.image_valid,
         **states,
     )
     w = build_windows(

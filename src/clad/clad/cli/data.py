@@ -1,0 +1,84 @@
+"""`clad data check`, `clad data convert`: demonstrations of any kind, looked over or turned into another kind."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from clad.cli import options
+from clad.errors import CladError
+
+HELP = "check demonstrations (LIBERO HDF5, LeRobot v3, rosbag2) or convert them"
+EXAMPLES = """\
+  clad data check data/demos                        counts, lengths, tasks and everything that is wrong
+  clad data check runs/x/bags --json report.json    the same of recorded episodes, also as JSON
+  clad data convert data/demos data/lr --to lerobot a LeRobotDataset v3
+  clad data convert data/lr data/back --to libero   one LIBERO HDF5 file a task
+
+kinds, fields, units and rules: docs/data.md
+"""
+SHOWN = 20  # problems printed; --json has them all
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="action", required=True, metavar="check|convert")
+    check = commands.add_parser("check", help="look over every episode at or below a path")
+    check.add_argument("path", type=Path, metavar="PATH", help="a file, dataset or bag, or a folder of them")
+    options.add(check, "json")
+    convert = commands.add_parser("convert", help="write every episode as another kind")
+    convert.add_argument("source", type=Path, metavar="SRC", help="a file, dataset or bag, or a folder of them")
+    convert.add_argument("target", type=Path, metavar="DST", help="folder to create")
+    convert.add_argument("--to", required=True, choices=("lerobot", "libero"), help="kind to write")
+    for command in (check, convert):
+        command.add_argument(
+            "--robot", default="libero", metavar="NAME", help="contract of the robot shown (default: %(default)s)"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    return _check(args) if args.action == "check" else _convert(args)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from clad.contract import load_contract
+    from clad.data.survey import survey
+
+    result = None
+    for result in tqdm(survey(args.path, load_contract(args.robot)), unit="demo", leave=False, disable=None):
+        pass
+    body = result.to_dict()
+    if args.json:
+        Path(args.json).write_text(json.dumps(body, indent=1) + "\n")
+    kinds = {kind: sum(s["kind"] == kind for s in body["sources"]) for kind in {s["kind"] for s in body["sources"]}}
+    length, steps = body["length"], body["steps"]
+    print(f"{args.path}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
+    print(f"episodes  {body['episodes']}, {length['min']} to {length['max']} steps (median {length['median']:g})")
+    print(f"steps     {steps}, {body['imitable_steps']} to imitate, {body['steps_with_images']} with images")
+    for camera, sizes in body["cameras"].items():
+        print(f"camera    {camera} " + ", ".join(f"{width}x{height}" for height, width in sizes))
+    for task in body["tasks"]:
+        print(f"task      {task['episodes']:4d} episodes, {task['steps']:6d} steps  {task['instruction']}")
+    for problem in result.problems[:SHOWN]:
+        print(f"wrong     {problem}")
+    if found := len(result.problems):
+        more = f", {found - SHOWN} of them not shown: see --json" if found > SHOWN else ""
+        raise CladError(f"{found} problem{'s' * (found > 1)} in {args.path}{more}", "Mend or remove what is named")
+    print("nothing wrong")
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from clad.contract import load_contract
+    from clad.data.convert import convert
+
+    with tqdm(unit="demo", disable=None) as bar:
+        for done, total in convert(args.source, args.target, args.to, load_contract(args.robot)):
+            bar.total = total
+            bar.update(done - bar.n)
+    print(f"{done} episodes in {args.target}")
+    return 0

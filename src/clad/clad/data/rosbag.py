@@ -1,0 +1,252 @@
+"""Episodes out of rosbag2 MCAP bags as clad_recorder writes them. Needs no ROS: a bag carries its message definitions.
+
+One bag is one episode. Row t is what was published with the stamp at which executed action t began to act: joints, hand
+pose and, where the robot was looked at, images. In lock-step that is every `execute_steps` control steps; between two
+looks a row holds the last images and `image_valid` is False.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+from mcap.exceptions import McapError
+from mcap.records import Channel, Message, Metadata, Schema
+from mcap.stream_reader import CRCValidationError, StreamReader
+from mcap_ros2.decoder import DecoderFactory
+
+from clad.contract import RobotContract
+from clad.data.episode import Episode
+from clad.errors import CladError
+
+NAME = "episode_0"  # of a bag's only episode
+JOINT_STATES, EE_POSE, EXECUTED_ACTION, EPISODE = "/joint_states", "/ee_pose", "/executed_action", "/episode"
+OUTCOMES = ("idle", "running", "success", "timeout", "aborted")  # EpisodeStatus.phase
+_SOURCE_HOLD = 2  # ExecutedAction.source
+_SECOND = 10**9
+_DAMAGE = (McapError, CRCValidationError, struct.error, zstandard.ZstdError, ValueError, EOFError)
+_NOT_META = ("started", "contract", "contract_hash")  # of the recording, not of the episode
+
+
+@dataclass(slots=True, kw_only=True)
+class _Bag:
+    """What a bag says, by stamp (ns) or, for actions, by step. Repeated messages fall together."""
+
+    metadata: dict[str, str] = field(default_factory=dict)
+    joints: dict[int, Any] = field(default_factory=dict)
+    poses: dict[int, Any] = field(default_factory=dict)
+    images: dict[str, dict[int, Any]] = field(default_factory=dict)
+    actions: dict[int, Any] = field(default_factory=dict)
+    statuses: list[Any] = field(default_factory=list)
+
+
+def episode_names(path: Path) -> list[str]:
+    """The one name that every bag's episode has. Raises CladError when `path` is no bag."""
+    _files(path)
+    return [NAME]
+
+
+def read_episode(path: Path, name: str, contract: RobotContract) -> Episode:
+    """The bag's episode. Raises CladError naming bag, step and topic for whatever is missing or of another robot.
+
+    `executed` are the native actions as the driver got them, bit for bit; `expert` equals them. `label_valid` is False
+    everywhere unless the episode ended in success, and where the robot held for want of a plan: such steps show how the
+    world moves and are no example. meta: what the recording was started with, and outcome, reason, scene_hash.
+    """
+    bag = _load(path, contract)
+    status = _status(path, bag)
+    actions = [bag.actions[step] for step in sorted(bag.actions)]
+    if sorted(bag.actions) != list(range(len(actions))):
+        gap = next(i for i, step in enumerate(sorted(bag.actions)) if i != step)
+        raise CladError(f"{path}: {EXECUTED_ACTION}: step {gap} is missing", "The recorder lost it; record again")
+    for message in actions:
+        if tuple(message.names) != contract.action.names or len(message.values) != len(contract.action.names):
+            names = ", ".join(message.names)
+            raise CladError(f"{path}: {EXECUTED_ACTION}: actions are {names}, not those of {contract.name}", "")
+    executed = np.array([message.values for message in actions], dtype=np.float64)
+    if status.action_hash and status.action_hash != hashlib.sha256(executed.tobytes()).hexdigest():
+        raise CladError(f"{path}: the actions do not add up to the episode's action_hash", "The bag was altered")
+    stamps = [_stamp(message) for message in actions]
+    joints = [_at(path, JOINT_STATES, bag.joints, step, stamp) for step, stamp in enumerate(stamps)]
+    poses = [_at(path, EE_POSE, bag.poses, step, stamp).pose for step, stamp in enumerate(stamps)]
+    images, looked = _images(path, bag, stamps, contract)
+    outcome = OUTCOMES[status.phase] if status.phase != OUTCOMES.index("running") else "cut off"
+    held = np.array([message.source == _SOURCE_HOLD for message in actions])
+    return Episode(
+        name=name,
+        instruction=status.instruction,
+        images=images,
+        joint_position=_by_name(path, joints, "position", contract.joint_names),
+        joint_velocity=_by_name(path, joints, "velocity", contract.joint_names),
+        gripper_position=_by_name(path, joints, "position", contract.gripper_joint_names),
+        ee_position=np.array([(p.position.x, p.position.y, p.position.z) for p in poses]),
+        ee_quaternion=np.array([(p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w) for p in poses]),
+        executed=executed,
+        expert=executed.copy(),
+        label_valid=~held & (outcome == "success"),
+        image_valid=looked,
+        meta=_meta(bag.metadata, status, outcome),
+    )
+
+
+def fingerprint(path: Path, name: str) -> str:
+    """Changes when the bag's actions change; no image is decoded."""
+    digest = hashlib.sha256()
+    for record, _, message in _messages(path, (EXECUTED_ACTION,)):
+        if message is not None:
+            digest.update(np.array(message.values, dtype=np.float64).tobytes())
+    return digest.hexdigest()
+
+
+# --- from messages to arrays
+
+
+def _load(path: Path, contract: RobotContract) -> _Bag:
+    image_topics = {f"/{camera}/image_raw": camera for camera in contract.cameras}
+    bag, episodes = _Bag(images={camera: {} for camera in contract.cameras}), set()
+    for record, topic, message in _messages(path, (JOINT_STATES, EE_POSE, EXECUTED_ACTION, EPISODE, *image_topics)):
+        if message is None:
+            bag.metadata |= record.metadata
+        elif topic == EXECUTED_ACTION:
+            bag.actions[message.step] = message
+            episodes.add(message.episode)
+        elif topic == EPISODE:
+            bag.statuses.append(message)
+        elif topic in image_topics:
+            bag.images[image_topics[topic]][_stamp(message)] = message
+        else:
+            (bag.joints if topic == JOINT_STATES else bag.poses)[_stamp(message)] = message
+    if (recorded := bag.metadata.get("contract_hash", contract.hash)) != contract.hash:
+        shown = f"{bag.metadata.get('contract')} ({recorded[:12]})"
+        raise CladError(f"{path} shows robot {shown}, not {contract.name} ({contract.hash[:12]})", "Give its --robot")
+    if not bag.actions:
+        raise CladError(f"{path}: {EXECUTED_ACTION}: no action was recorded", "The bag holds no episode")
+    if len(episodes) > 1:
+        raise CladError(f"{path} holds {len(episodes)} episodes", "Record each into a bag of its own")
+    return bag
+
+
+def _status(path: Path, bag: _Bag):
+    """The last word on the episode; a bag may begin with the latched status of the one before."""
+    episode = next(iter(bag.actions.values())).episode
+    told = [message for message in bag.statuses if message.episode == episode]
+    if not told:
+        raise CladError(f"{path}: {EPISODE}: nothing was said about episode {episode}", "Record the topic too")
+    return told[-1]
+
+
+def _at(path: Path, topic: str, messages: dict[int, Any], step: int, stamp: int):
+    if stamp not in messages:
+        raise CladError(f"{path}: {topic}: nothing at step {step} (stamp {stamp} ns)", "The recorder lost a message")
+    return messages[stamp]
+
+
+def _images(
+    path: Path, bag: _Bag, stamps: list[int], contract: RobotContract
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Camera -> (T, H, W, 3) with the last look held, and (T,) where all cameras looked."""
+    looked = np.array([all(stamp in bag.images[camera] for camera in contract.cameras) for stamp in stamps])
+    if not looked[0]:
+        topics = ", ".join(f"/{c}/image_raw" for c in contract.cameras if stamps[0] not in bag.images[c])
+        raise CladError(f"{path}: {topics}: nothing at step 0", "Start the recorder before the episode")
+    held = np.maximum.accumulate(np.where(looked, np.arange(len(stamps)), 0))
+    arrays = {}
+    for camera in contract.cameras:
+        pictures = {row: _picture(path, camera, bag.images[camera][stamps[row]]) for row in np.flatnonzero(looked)}
+        if len({picture.shape for picture in pictures.values()}) > 1:
+            raise CladError(f"{path}: /{camera}/image_raw: images differ in size", "Record with one image size")
+        arrays[camera] = np.stack([pictures[row] for row in held])
+    return arrays, looked
+
+
+def _picture(path: Path, camera: str, message) -> np.ndarray:
+    height, width = message.height, message.width
+    if message.encoding != "rgb8" or message.step != 3 * width or len(message.data) != 3 * width * height:
+        shown = f"{message.encoding} {width}x{height}, {len(message.data)} bytes in rows of {message.step}"
+        raise CladError(f"{path}: /{camera}/image_raw: {shown}", "Only packed rgb8 is read")
+    return np.frombuffer(message.data, dtype=np.uint8).reshape(height, width, 3)
+
+
+def _by_name(path: Path, messages: list, value: str, names: tuple[str, ...]) -> np.ndarray:
+    """(T, len(names)), found by joint name in whatever order the messages have them."""
+    rows = []
+    for step, message in enumerate(messages):
+        values = dict(zip(message.name, getattr(message, value)))
+        if missing := [name for name in names if name not in values]:
+            raise CladError(f"{path}: {JOINT_STATES}: no {value} of {', '.join(missing)} at step {step}", "")
+        rows.append([values[name] for name in names])
+    return np.array(rows, dtype=np.float64)
+
+
+def _meta(metadata: dict[str, str], status, outcome: str) -> dict[str, Any]:
+    told = {k: v for k, v in metadata.items() if k not in _NOT_META and not k.startswith("version.")}
+    return told | {
+        "source": "rosbag",
+        "suite": status.suite,
+        "task": status.task,
+        "init_index": status.init_index,
+        "seed": status.seed,
+        "max_steps": status.max_steps,
+        "protocol": status.protocol,
+        "mode": status.mode,
+        "visuals": status.visuals,
+        "outcome": outcome,
+        "reason": status.reason,
+        "scene_hash": status.scene_hash,
+    }
+
+
+def _stamp(message) -> int:
+    return message.header.stamp.sec * _SECOND + message.header.stamp.nanosec
+
+
+# --- from the file to messages
+
+
+def _files(path: Path) -> list[Path]:
+    """A bag's files in order: rosbag2 numbers them `_0`, `_1`, ..."""
+    files = [path] if path.is_file() else sorted(path.glob("*.mcap"), key=lambda file: (len(file.name), file.name))
+    if not files:
+        raise CladError(f"{path} is no bag: there is no .mcap file in it", "Give a rosbag2 directory in MCAP")
+    return files
+
+
+def _messages(path: Path, topics: Collection[str]) -> Iterator[tuple[Any, str, Any]]:
+    """(record, topic, decoded message) of the topics, and (metadata record, "", None) of the recording's own metadata.
+
+    By streaming, which needs no index: of a bag whose writer was killed, all that is whole.
+    """
+    decoders = DecoderFactory()
+    for file in _files(path):
+        schemas: dict[int, Schema] = {}
+        channels: dict[int, Channel] = {}
+        for record in _records(file):
+            if isinstance(record, Schema):
+                schemas[record.id] = record
+            elif isinstance(record, Channel):
+                channels[record.id] = record
+            elif isinstance(record, Metadata) and record.name == "clad":
+                yield record, "", None
+            elif isinstance(record, Message) and (channel := channels[record.channel_id]).topic in topics:
+                decode = decoders.decoder_for(channel.message_encoding, schemas[channel.schema_id])
+                if decode is None:
+                    encoding = channel.message_encoding
+                    raise CladError(f"{path}: {channel.topic} is encoded as {encoding}, not as ROS 2 cdr", "")
+                yield record, channel.topic, decode(record.data)
+
+
+def _records(file: Path) -> Iterator[Any]:
+    with file.open("rb") as stream:
+        records = iter(StreamReader(stream).records)
+        while True:
+            try:
+                record = next(records)
+            except (StopIteration, *_DAMAGE):
+                return
+            yield record
