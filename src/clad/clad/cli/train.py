@@ -7,12 +7,15 @@ import os
 from pathlib import Path
 
 from clad.cli import options
+from clad.model.variants import VARIANTS
 
 HELP = "train CLaD on encoded demonstrations: the planner first, then the policy on it"
 EXAMPLES = """\
   clad train planner                                      data/features into runs/planner
   clad train policy                                       on runs/planner, into runs/policy
-  clad train policy --set policy.foresight=none --features data/features --out runs/policy-only
+  clad train policy --variant policy-only --features data/features --out runs/policy-only
+  clad train planner --variant lbp --out runs/lbp         the baseline; docs/variants.md lists all variants
+  clad train policy --variant lbp --planner runs/lbp --out runs/lbp-policy
 """
 PRESETS = "small, paper or a YAML file"
 
@@ -34,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("runs/planner"),
         metavar="RUN",
-        help="stage 1 run; unused with --set policy.foresight=none (default: %(default)s)",
+        help="stage 1 run; unused with --variant policy-only (default: %(default)s)",
     )
     policy.add_argument(
         "--features",
@@ -48,6 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _common(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--config", default="small", metavar="NAME", help=f"{PRESETS} (default: %(default)s)")
+    parser.add_argument(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"change the configuration to a named variant; may repeat: {', '.join(VARIANTS)}",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -93,17 +103,21 @@ def run(args: argparse.Namespace) -> int:
             f"device '{args.device}' is not here", "Use --device cpu, or a CUDA build of torch on a GPU machine"
         )
     section = f"train_{args.stage}"
-    config = load_config(args.config, [*args.set, *([f"{section}.steps={args.steps}"] if args.steps else [])])
+    changes = [*args.set, *([f"{section}.steps={args.steps}"] if args.steps else [])]
+    config = load_config(args.config, changes, variants=args.variant)
     common = dict(
         seed=args.seed, blind=args.blind, resume=args.resume, max_minutes=args.max_minutes, device=args.device
     )
     if args.stage == "planner":
         from clad.train.planner import train_planner
 
-        train_planner(args.features, Path(args.out), config, **common)
+        result = train_planner(args.features, Path(args.out), config, **common)
     else:
-        from clad.train.policy import train_policy
+        from clad.train.policy import require_settings, train_policy
 
-        train_policy(args.features, args.planner, Path(args.out), config, **common)
-    print(f"weights in {args.out}")
+        if config.policy.foresight != "none":
+            require_settings(args.planner, config, load_config(args.config))
+        result = train_policy(args.features, args.planner, Path(args.out), config, **common)
+    if result:
+        print(f"weights in {args.out}")
     return 0

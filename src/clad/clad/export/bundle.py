@@ -20,7 +20,8 @@ from clad.errors import CladError
 from clad.export.card import model_card
 from clad.export.graph import OPSET, relative_error, require_parity, sha256_of, write_graph
 from clad.model.config import Dims, PlannerConfig, PolicyConfig
-from clad.model.dynamics import Foreseen, LatentDynamics, Observed
+from clad.model.dynamics import Foreseen, Observed
+from clad.model.planner import AnyPlanner, foresight_width
 from clad.model.policy import Condition, DiffusionPolicy
 from clad.runtime.bundle import SCHEMA, ModelBundle, load_bundle
 from clad.runtime.catalogue import SIDECAR
@@ -37,13 +38,14 @@ class PlannerGraph(nn.Module):
     inputs = ("proprio_past", "visual_past", "proprio", "visual", "text", "actions")
     outputs = ("proprio_foresight", "semantic_foresight", "proprio_predicted")
 
-    def __init__(self, model: LatentDynamics) -> None:
+    def __init__(self, model: AnyPlanner) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, proprio_past, visual_past, proprio, visual, text, actions):
-        foreseen = self.model(Observed(proprio_past, visual_past), Observed(proprio, visual), text, actions)
-        return foreseen.proprio, foreseen.semantic, self.model.decode_proprio(foreseen.proprio)
+        now = Observed(proprio, visual)
+        foreseen = self.model(Observed(proprio_past, visual_past), now, text, actions)
+        return foreseen.proprio, foreseen.semantic, self.model.predict_proprio(foreseen, now)
 
 
 class ConditionGraph(nn.Module):
@@ -168,11 +170,12 @@ def example_inputs(
     names: Sequence[str], dims: Dims, planner: PlannerConfig, policy: PolicyConfig, *, batch: int, seed: int
 ) -> list[torch.Tensor]:
     """Seeded, non-zero inputs of a graph by their names."""
+    token = foresight_width(dims, planner)
     shapes = {
         "proprio_past": (dims.proprio,), "visual_past": (dims.visual,), "proprio": (dims.proprio,),
         "visual": (dims.visual,), "text": (dims.text,), "actions": (dims.horizon, dims.action),
-        "proprio_foresight": (planner.proprio_tokens, planner.width),
-        "semantic_foresight": (planner.semantic_tokens, planner.width),
+        "proprio_foresight": (planner.proprio_tokens, token),
+        "semantic_foresight": (planner.semantic_tokens, token),
         "condition": (policy.width,), "noisy": (dims.horizon, dims.action),
     }  # fmt: skip
     rng = np.random.default_rng(seed)

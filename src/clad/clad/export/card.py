@@ -13,6 +13,10 @@ def model_card(body: Mapping[str, Any], parameters: Mapping[str, int]) -> str:
         f"| {name}.onnx | {count / 1e6:.2f} M | {body['parity'][name]:.1e} |" for name, count in parameters.items()
     )
     d, policy = body["diffusion"], body["config"]["policy"]
+    foresees = {
+        "clad": f"a planner that foresees the latent state {body['horizon']} control steps ahead",
+        "lbp": "a latent backward planner, the baseline, that plans from the task's end back to the present",
+    }[body["config"]["planner"].get("kind", "clad")]
     blind = (
         "\n**Blind**: vision is zeroed in training and at run time. A control, not a model to use.\n"
         if body["blind"]
@@ -20,7 +24,7 @@ def model_card(body: Mapping[str, Any], parameters: Mapping[str, int]) -> str:
     )
     return f"""# {body["name"]}
 
-CLaD for robot `{body["contract"]["name"]}`: a planner that foresees the latent state {body["horizon"]} control steps ahead, and a
+CLaD for robot `{body["contract"]["name"]}`: {foresees}, and a
 diffusion policy conditioned on that foresight (`{policy["foresight"]}`).
 {blind}
 | graph | parameters | largest relative error against torch |

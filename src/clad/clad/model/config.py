@@ -1,21 +1,25 @@
 """Typed configuration of both stages: every variant of the paper is a field here, with the paper's value as a preset.
 
-A configuration is a preset's name or a YAML file, changed by `--set section.key=value`. Unknown keys are refused with
-the nearest valid ones named.
+A configuration is a preset's name or a YAML file, changed by named variants (variants.py) and by `--set
+section.key=value`. Unknown keys are refused with the nearest valid ones named.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
+from clad.contract import PROPRIO_VARIANTS
 from clad.errors import UsageError, unknown_name
+from clad.model.variants import VARIANTS
 from clad.runtime.ddim import PREDICTIONS
 
+PLANNERS = ("clad", "lbp")
 ATTENTIONS = ("proprio_queries_semantic", "semantic_queries_proprio", "symmetric")
 PRECISIONS = ("float32", "bfloat16")
 FORESIGHTS = ("both", "proprio", "semantic", "none")
@@ -52,14 +56,19 @@ class Dims:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannerConfig:
-    """Latent dynamics, equations 5-19.
+    """Latent dynamics (model/dynamics.py, equations 5-19) or the backward planner that it is compared with.
 
+    kind: clad, or lbp for latent backward planning (model/backward.py).
     width: d. tokens: N_p and N_s. hidden: hidden units of the encoders, decoders and foresight heads.
     attention: eq. 9 and its two ablations. use_actions: False is the action-free ablation, every action token masked.
-    mask_ratio: r, probability of masking an action token in training. ema_momentum: m (eq. 14).
+    mask_ratio: r, probability of masking an action token in training. action_free_until: the curriculum, the fraction
+    of the training steps, from the first, in which every action token is masked. ema_momentum: m (eq. 14).
     recon_weight: lambda (eq. 19). dropout: in the semantic encoder.
+    Of these lbp takes hidden, dropout and the tokens, and has one of its own: subgoals, how often the way from the
+    present to the final goal is halved; the semantic_tokens nearest subgoals go to the policy.
     """
 
+    kind: str = "clad"
     width: int = 256
     proprio_tokens: int = 4
     semantic_tokens: int = 4
@@ -68,14 +77,26 @@ class PlannerConfig:
     attention: str = "proprio_queries_semantic"
     use_actions: bool = True
     mask_ratio: float = 0.3
+    action_free_until: float = 0.0
     ema_momentum: float = 0.995
     recon_weight: float = 0.1
     dropout: float = 0.1
+    subgoals: int = 5
 
     def __post_init__(self) -> None:
-        _positive(self, "width", "proprio_tokens", "semantic_tokens", "hidden", "heads")
+        _positive(self, "width", "proprio_tokens", "semantic_tokens", "hidden", "heads", "subgoals")
+        _one_of(self, "kind", PLANNERS)
         _one_of(self, "attention", ATTENTIONS)
-        _fraction(self, "mask_ratio", "ema_momentum", "dropout")
+        _fraction(self, "mask_ratio", "action_free_until", "ema_momentum", "dropout")
+        if self.action_free_until and not self.use_actions:
+            raise UsageError(
+                "planner.action_free_until needs planner.use_actions: a curriculum ends with actions", "Change one"
+            )
+        if self.kind == "lbp" and self.semantic_tokens > self.subgoals + 1:
+            raise UsageError(
+                f"planner.semantic_tokens {self.semantic_tokens} exceeds the {self.subgoals} subgoals and the final goal",
+                "Raise planner.subgoals",
+            )
         if self.width % self.heads:
             raise UsageError(
                 f"planner.width {self.width} is not a multiple of planner.heads {self.heads}", "Change one"
@@ -136,6 +157,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _positive(self, "horizon")
+        _one_of(self, "proprio", tuple(PROPRIO_VARIANTS))
         _fraction(self, "validation")
         if not self.cameras or not self.features:
             raise UsageError(
@@ -216,8 +238,8 @@ PRESETS: dict[str, Config] = {
 }
 
 
-def load_config(name_or_path: str, changes: list[str] | None = None) -> Config:
-    """A preset by name or a YAML file by path, with `section.key=value` changes applied in order.
+def load_config(name_or_path: str, changes: Sequence[str] = (), *, variants: Sequence[str] = ()) -> Config:
+    """A preset by name or a YAML file by path, then named variants, then `section.key=value` changes, each in order.
 
     A YAML file may start from a preset: `preset: small`. Raises UsageError for anything unknown, naming valid ones.
     """
@@ -231,7 +253,11 @@ def load_config(name_or_path: str, changes: list[str] | None = None) -> Config:
         config = merge(_preset(body.pop("preset", "small")), body)
     else:
         config = _preset(name_or_path)
-    for change in changes or []:
+    for name in variants:
+        if name not in VARIANTS:
+            raise unknown_name("variant", name, VARIANTS)
+        config = merge(config, VARIANTS[name].changes)
+    for change in changes:
         key, equals, value = change.partition("=")
         if not equals or not key:
             raise UsageError(f"'{change}' is not section.key=value", "E.g. --set policy.foresight=none")
@@ -242,7 +268,7 @@ def load_config(name_or_path: str, changes: list[str] | None = None) -> Config:
     return config
 
 
-def merge(base: T, changes: dict[str, Any], where: str = "") -> T:
+def merge(base: T, changes: Mapping[str, Any], where: str = "") -> T:
     """`base` with nested `changes` applied and validated again. Raises UsageError for an unknown key or a wrong type."""
     known = {f.name: f for f in fields(base)}
     values = {}
@@ -252,7 +278,7 @@ def merge(base: T, changes: dict[str, Any], where: str = "") -> T:
             raise unknown_name("configuration key", name, (f"{where}{k}" for k in known))
         present = getattr(base, key)
         if is_dataclass(present):
-            if not isinstance(value, dict):
+            if not isinstance(value, Mapping):
                 raise UsageError(f"'{name}' is a section", f"Its keys: {', '.join(f.name for f in fields(present))}")
             values[key] = merge(present, value, f"{name}.")
         else:

@@ -88,26 +88,35 @@ class LatentDynamics(nn.Module):
         self.decode_proprio_head = mlp(n_proprio, config.hidden, dims.proprio)
         self.decode_visual_head = mlp(n_semantic, config.hidden, dims.visual)
 
-    def action_tokens(self, actions: torch.Tensor) -> torch.Tensor:
-        """Encoded actions (B, tau, d) of a_{t-tau:t} (B, tau, N); in training each is masked with probability r."""
+    def action_tokens(self, actions: torch.Tensor, mask_ratio: float = 0.0) -> torch.Tensor:
+        """Encoded actions (B, tau, d) of a_{t-tau:t} (B, tau, N), each masked with probability `mask_ratio`."""
         tokens = self.action_token(actions)
         if not self.config.use_actions:
             tokens = tokens * 0.0 + self.mask_token
-        elif self.training:
-            masked = torch.rand(tokens.shape[:2], device=tokens.device) < self.config.mask_ratio
+        elif mask_ratio > 0:
+            masked = torch.rand(tokens.shape[:2], device=tokens.device) < mask_ratio
             tokens = torch.where(masked[..., None], self.mask_token, tokens)
         return tokens + self.action_position
 
-    def forward(self, past: Observed, now: Observed, text: torch.Tensor, actions: torch.Tensor) -> Foreseen:
-        """Foresights at t+tau from t-tau (`past`) and t (`now`), the instruction (B, D_l) and a_{t-tau:t} (B, tau, N)."""
+    def forward(
+        self, past: Observed, now: Observed, text: torch.Tensor, actions: torch.Tensor, mask_ratio: float = 0.0
+    ) -> Foreseen:
+        """Foresights at t+tau from t-tau (`past`) and t (`now`), the instruction (B, D_l) and a_{t-tau:t} (B, tau, N).
+
+        mask_ratio: r of eqs 7 and 8, for training; at run time nothing is masked.
+        """
         z_past, z_now = self.encoders(past, text), self.encoders(now, text)
-        u = self.transition(z_past, z_now, self.action_tokens(actions))
+        u = self.transition(z_past, z_now, self.action_tokens(actions, mask_ratio))
         z_dyn = self.pool(self.latent_query.expand(u.shape[0], -1, -1), u)[:, 0]  # eq. 10
         width = self.config.width
         return Foreseen(
             self.foresee_proprio(z_dyn).unflatten(-1, (-1, width)),
             self.foresee_semantic(z_dyn).unflatten(-1, (-1, width)),
         )
+
+    def predict_proprio(self, foreseen: Foreseen, now: Observed) -> torch.Tensor:
+        """Standardised proprio (B, D_p) at t+tau as the planner sees it; `now` is what a planner without a view gives."""
+        return self.decode_proprio(foreseen.proprio)
 
     def decode_proprio(self, tokens: torch.Tensor) -> torch.Tensor:
         """h_p: (B, N_p, d) -> standardised proprio (B, D_p) at t+tau."""

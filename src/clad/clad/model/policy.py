@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from clad.model.config import Dims, PlannerConfig, PolicyConfig
 from clad.model.dynamics import Foreseen, Observed
 from clad.model.layers import Film, ResidualMlp, mlp
+from clad.model.planner import foresight_width
 
 
 class Modulation(nn.Module):
@@ -44,19 +45,20 @@ class Condition(nn.Module):
         self.uses_proprio = config.foresight in ("both", "proprio")
         self.uses_semantic = config.foresight in ("both", "semantic")
         self.alone = config.foresight == "none"
+        width = foresight_width(dims, planner)
         size = 0
         if self.uses_proprio or self.alone:
             self.proprio = mlp(dims.proprio, config.observation, config.observation, config.dropout)
-            size += config.observation if self.alone else planner.proprio_tokens * planner.width
+            size += config.observation if self.alone else planner.proprio_tokens * width
         if self.uses_semantic or self.alone:
             self.film = Film(dims.text, dims.visual)
             self.input_dropout = nn.Dropout(config.dropout)
             self.semantic = mlp(dims.visual, config.observation, config.observation, config.dropout)
-            size += config.observation if self.alone else planner.semantic_tokens * planner.width
+            size += config.observation if self.alone else planner.semantic_tokens * width
         if self.uses_proprio:
-            self.modulate_proprio = Modulation(config.observation, planner.proprio_tokens, planner.width)
+            self.modulate_proprio = Modulation(config.observation, planner.proprio_tokens, width)
         if self.uses_semantic:
-            self.modulate_semantic = Modulation(config.observation, planner.semantic_tokens, planner.width)
+            self.modulate_semantic = Modulation(config.observation, planner.semantic_tokens, width)
         self.project = nn.Sequential(nn.LayerNorm(size), nn.Linear(size, config.width))
 
     def forward(self, seen: Observed, text: torch.Tensor, foreseen: Foreseen | None) -> torch.Tensor:

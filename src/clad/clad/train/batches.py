@@ -9,11 +9,15 @@ import torch
 
 from clad.data.statistics import Normalisers
 from clad.data.windows import Windows
+from clad.model.backward import goal_rows
 from clad.model.dynamics import Observed
 
 
 class Batch(NamedTuple):
-    """B windows, standardised. text (B, D_l); actions, chunk (B, tau, N) in [-1, 1]: a_{t-tau:t} and a_{t:t+tau}."""
+    """B windows, standardised. text (B, D_l); actions, chunk (B, tau, N) in [-1, 1]: a_{t-tau:t} and a_{t:t+tau}.
+
+    windows (B,): their numbers.
+    """
 
     past: Observed
     now: Observed
@@ -21,6 +25,7 @@ class Batch(NamedTuple):
     text: torch.Tensor
     actions: torch.Tensor
     chunk: torch.Tensor
+    windows: torch.Tensor
 
 
 class WindowTensors:
@@ -38,6 +43,9 @@ class WindowTensors:
         self._visual = tensor(np.zeros_like(visual) if blind else visual)
         self._text = tensor(windows.text)
         self._rows = {name: tensor(getattr(windows, name)) for name in ("past", "now", "future", "episode")}
+        last = np.zeros(len(windows.text), dtype=np.int64)
+        np.maximum.at(last, windows.episode, windows.future)
+        self._last = tensor(last)
         self._actions = tensor(normalisers.action(windows.actions))
         self._chunks = tensor(normalisers.action(windows.chunks))
         self._device = device
@@ -58,7 +66,14 @@ class WindowTensors:
             text=self._text[episode],
             actions=self._actions[windows],
             chunk=self._chunks[windows],
+            windows=windows,
         )
+
+    def goals(self, windows: torch.Tensor, subgoals: int) -> torch.Tensor:
+        """Standardised visual embeddings (B, 1 + subgoals, D_v) of the demonstrations' ends and, halving the way from
+        there back to now, of the frames between."""
+        now, episode = self._rows["now"][windows], self._rows["episode"][windows]
+        return self._visual[goal_rows(now, self._last[episode], subgoals)]
 
     def _observed(self, frames: torch.Tensor) -> Observed:
         return Observed(self._proprio[frames], self._visual[frames])

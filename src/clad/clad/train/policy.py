@@ -11,8 +11,8 @@ from torch import nn
 
 from clad.errors import CladError, UsageError
 from clad.model.config import Config
-from clad.model.dynamics import LatentDynamics
 from clad.model.losses import denoising_loss
+from clad.model.planner import AnyPlanner, build_planner
 from clad.model.policy import DiffusionPolicy
 from clad.model.schedule import NoiseSchedule
 from clad.runtime.ddim import Ddim
@@ -24,11 +24,27 @@ from clad.train.prepare import prepare
 VALIDATION_WINDOWS = 1024  # sampling costs ten runs of the denoiser a window
 
 
-def load_planner(run: Path) -> tuple[LatentDynamics, runs.RunInfo]:
+def load_planner(run: Path) -> tuple[AnyPlanner, runs.RunInfo]:
     """A trained planner, frozen and in evaluation mode."""
     info, _ = runs.read_info(run, "planner")
-    model = runs.load_weights(run, LatentDynamics(info.dims, info.config.planner))
+    model = runs.load_weights(run, build_planner(info.dims, info.config.planner))
     return model.eval().requires_grad_(False), info
+
+
+def require_settings(planner_run: Path, asked: Config, base: Config) -> None:
+    """Raise UsageError when `asked` changes of `base` a setting of data or planner that the run was not trained with.
+
+    A policy takes these settings over from its planner; asking for others here would quietly do nothing.
+    """
+    found = runs.read_info(planner_run, "planner")[0].config
+    for section in ("data", "planner"):
+        wanted, present, default = (dataclasses.asdict(getattr(c, section)) for c in (asked, found, base))
+        for key, value in wanted.items():
+            if value != default[key] and value != present[key]:
+                raise UsageError(
+                    f"{section}.{key} is {value} here, but {planner_run} was trained with {present[key]}",
+                    "Train the planner with the same variant first, and give it with --planner",
+                )
 
 
 def train_policy(
@@ -58,6 +74,10 @@ def train_policy(
         planner, like = load_planner(planner_run)
         planner = planner.to(target_device)
         config = dataclasses.replace(config, data=like.config.data, planner=like.config.planner)
+        if config.planner.kind == "lbp" and config.policy.foresight != "semantic":
+            raise UsageError(
+                f"{planner_run} is an lbp planner: it has no proprio foresight", "Add --set policy.foresight=semantic"
+            )
         if blind and not like.blind:
             raise UsageError(
                 "--blind with a planner that sees", "Train the planner with --blind, the policy follows it"
@@ -130,7 +150,7 @@ def train_policy(
 
 
 def condition_on(
-    model: DiffusionPolicy, planner: LatentDynamics | None, batch: Batch, *, noise: float, blind: bool
+    model: DiffusionPolicy, planner: AnyPlanner | None, batch: Batch, *, noise: float, blind: bool
 ) -> torch.Tensor:
     """The denoiser's condition (B, W). The policy sees the very observation that the planner planned on, noise included."""
     now = with_noise(batch.now, noise, blind=blind)
@@ -143,7 +163,7 @@ def condition_on(
 
 @torch.no_grad()
 def evaluate(
-    model: DiffusionPolicy, planner: LatentDynamics | None, windows: WindowTensors, blind: bool
+    model: DiffusionPolicy, planner: AnyPlanner | None, windows: WindowTensors, blind: bool
 ) -> dict[str, float]:
     """Sample chunks as at run time. motion_error: mean absolute error of all but the last channel, scaled to [-1, 1];
     gripper_error: fraction of steps whose gripper command (the last channel's sign) is wrong."""

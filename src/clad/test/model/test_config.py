@@ -9,6 +9,7 @@ from clad.errors import UsageError
 from clad.model.config import PRESETS, Config, Dims, PolicyConfig, from_dict, load_config, merge
 from clad.model.dynamics import LatentDynamics
 from clad.model.policy import DiffusionPolicy
+from clad.model.variants import VARIANTS
 
 
 def test_overrides_keep_types():
@@ -54,11 +55,48 @@ def test_file_over_preset(tmp_path):
         ("policy.sample_steps=200", "exceeds"),
         ("train_policy.precision=half", "bfloat16"),
         ("nonsense", "section.key=value"),
+        ("data.proprio=joint15", "joint14"),
+        ("planner.kind=lpb", "lbp"),
+        ("planner.subgoals=0", "at least 1"),
     ],
 )
 def test_refusals(change, message):
     with pytest.raises(UsageError, match=message):
         load_config("small", [change])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["planner.use_actions=false", "planner.action_free_until=0.5"], "curriculum"),
+        (["planner.subgoals=2", "planner.kind=lbp"], "final goal"),
+    ],
+)
+def test_refused_together(changes, message):
+    with pytest.raises(UsageError, match=message):
+        load_config("small", changes)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants(preset, name):
+    """A variant changes exactly what it says of either preset; later variants and settings win."""
+    base, changed = asdict(PRESETS[preset]), asdict(load_config(preset, variants=[name]))
+    difference = {
+        section: {key: value for key, value in values.items() if value != base[section][key]}
+        for section, values in changed.items()
+        if values != base[section]
+    }
+    said = {s: {k: v for k, v in c.items() if v != base[s][k]} for s, c in VARIANTS[name].changes.items()}
+    assert difference == {section: values for section, values in said.items() if values}
+    assert bool(difference) == (name != "clad" and (preset, name) != ("paper", "joint16"))
+
+
+def test_variants_add_up():
+    config = load_config("small", ["policy.width=16"], variants=["heavy-mask", "one-camera"])
+    assert config.planner.mask_ratio == 0.9 and config.data.cameras == ("agentview",) and config.policy.width == 16
+    with pytest.raises(UsageError, match="Did you mean symmetric"):
+        load_config("small", variants=["symetric"])
 
 
 def test_unknown_preset_and_file(tmp_path):
