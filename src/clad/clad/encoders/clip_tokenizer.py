@@ -1,4 +1,4 @@
-"""CLIP's byte-pair tokenizer, built from its published merge list, as a tokenizer.json that needs `tokenizers` alone."""
+"""CLIP's byte-pair tokenizer, from its published merge list, as a tokenizer.json that needs `tokenizers` alone."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def read_sidecar(path: Path) -> dict:
 class Encoder:
     """One encoder directory, opened.
 
-    id: SHA-256 that a feature cache or a model is tied to. name: as written by the exporter.
+    path: the directory. id: SHA-256 that a feature cache or a model is tied to. name: as written by the exporter.
     feature_dims: feature name -> length. text_dim: length of an instruction's embedding.
     Raises CladError when the directory is not an intact encoder or the provider is not to be had.
     """
@@ -61,7 +61,7 @@ class Encoder:
     def __init__(self, path: Path | str, provider: str = "cpu", threads: int = 1) -> None:
         from tokenizers import Tokenizer
 
-        path = Path(path)
+        self.path = path = Path(path)
         sidecar = read_sidecar(path)
         self.name: str = sidecar["name"]
         self.id: str = sidecar["sha256"]

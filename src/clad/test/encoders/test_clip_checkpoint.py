@@ -1,4 +1,4 @@
-"""Checkpoints in every published wrapping load to the same weights; what is not one is refused by name, and never run."""
+"""Checkpoints in every published wrapping load to the same weights; what is not one is refused, and never run."""
 
 import argparse
 import hashlib
