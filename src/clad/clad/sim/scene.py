@@ -12,9 +12,10 @@ import hashlib
 
 import numpy as np
 
-from clad.errors import UsageError
+from clad.errors import CladError, UsageError
 
 PROTOCOLS = ("exact", "classic")
+MOST_DRAWS = 100
 SETTLE_STEPS = 10  # objects start up to 16 cm in the air; every published evaluation waits this long
 
 
@@ -31,15 +32,28 @@ def load_exact(env, seed: int, state: np.ndarray | None) -> None:
     """
     env.env.object_property_initializers = []
     env.seed(seed)
-    env.reset()
+    _reset(env)
     if state is not None:
         env.set_init_state(state)
 
 
 def load_classic(env, state: np.ndarray) -> None:
     """Upstream's evaluation loop: reset, then the state; fixtures drift with the number of resets since seeding."""
-    env.reset()
+    _reset(env)
     env.set_init_state(state)
+
+
+def _reset(env) -> None:
+    """ControlEnv.reset, without its `finally: continue`: that swallows Ctrl-C and every fault and tries again for ever."""
+    from robosuite.utils.errors import RandomizationError
+
+    for _ in range(MOST_DRAWS):
+        try:
+            env.env.reset()
+            return
+        except RandomizationError:  # the objects found no place; the generator's next numbers may be kinder
+            continue
+    raise CladError(f"the objects found no place in {MOST_DRAWS} draws", "Try another seed")
 
 
 def settle(env, hold: np.ndarray) -> None:
