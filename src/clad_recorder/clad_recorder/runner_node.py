@@ -164,7 +164,8 @@ class EpisodeRunner(Node):
     def _wait_for_nodes(self) -> None:
         """Until every node is active. Raises CladError naming those that are not, and their state."""
         states = dict.fromkeys(NODES, "not there")
-        deadline = time.monotonic() + self.value("startup_timeout")
+        started = time.monotonic()
+        deadline = started + self.value("startup_timeout")
         while any(state != "active" for state in states.values()):
             self._refuse_company()
             for node, client in self._states.items():
@@ -180,6 +181,7 @@ class EpisodeRunner(Node):
                     f"after {self.value('startup_timeout'):g} s these nodes are not active: {missing}", "See their logs"
                 )
             self._spin(None, 0.05)
+        print(f"all nodes are active after {time.monotonic() - started:.1f} s", flush=True)
 
     def _refuse_company(self) -> None:
         """Raises CladError when a second graph is in this domain: its messages would mix with ours."""
