@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from clad.cli import options
+from clad.cli.outputs import check_json, make_writable
 
 HELP = "collect scripted demonstrations on sampled LIBERO scenes, never on evaluation states"
 
@@ -19,7 +20,12 @@ Killed or interrupted, the same command goes on where it stopped; a larger --per
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    options.add(parser, "suite", "task", task={"default": 5}, suite={"default": "libero_10"})
+    options.add(
+        parser,
+        *("suite", "task"),
+        suite={"default": "libero_10", "help": "LIBERO suite, e.g. libero_10, libero_object"},
+        task={"default": 5, "help": "task index within the suite; there must be an expert for it"},
+    )
     parser.add_argument(
         "--per-task",
         type=options.count,
@@ -47,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from clad.sim.demos import Job, collect
 
+    make_writable(Path(args.out), "--out")
+    check_json(args.json)
     job = Job(
         suite=args.suite,
         task=args.task,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from clad.cli import options
 from clad.cli.outputs import RESULT, results_folder
+from clad.errors import UsageError
 from clad.eval.episodes import FIRST_VALIDATION_SEED, evaluation_episodes, validation_episodes
 
 HELP = "success rate of a model on LIBERO, in this process, without ROS"
@@ -74,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     task = task if args.task is None else args.task
     facts = task_info(suite, task)
     sampled = args.scenes == "sampled"
+    if sampled and (args.seed or args.init):
+        raise UsageError("--seed and --init are about evaluation states", "With --scenes sampled give --seed-base")
     if sampled:
         specs = validation_episodes(suite, task, episodes=args.episodes, seed=args.seed_base)
     else:

@@ -22,12 +22,18 @@ def results_folder(command: str, *, out: str | None, resume: bool, json: str | N
     folder = Path(out or f"runs/{command}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
     if (folder / RESULT).exists() and not resume:
         raise UsageError(f"{folder / RESULT} exists already", "Add --resume to go on with it, or give another --out")
-    if json is not None and (not json or Path(json).is_dir()):
-        raise UsageError(f"--json '{json}' is no file's name", "Give e.g. --json result.json")
     make_writable(folder, "--out")
-    if json is not None:
-        make_writable(Path(json).absolute().parent, "--json")
+    check_json(json)
     return folder
+
+
+def check_json(json: str | None) -> None:
+    """Raises UsageError if `json` is not a file's name, CladError if it cannot be written; its folder is made."""
+    if json is None:
+        return
+    if not json or Path(json).is_dir():
+        raise UsageError(f"--json '{json}' is no file's name", "Give e.g. --json result.json")
+    make_writable(Path(json).absolute().parent, "--json")
 
 
 def make_writable(folder: Path, option: str) -> None:

@@ -73,6 +73,7 @@ def test_what_fails_in_a_worker_reaches_the_user_whole(evaluate, capsys):
         (["--model", "tinny"], "unknown model 'tinny'"),
         (["--resume"], "--resume needs the --out"),
         (["--scenes", "sampled", "--seed-base", "5"], "validation seed 5 may be a demonstration's"),
+        (["--scenes", "sampled", "--seed", "5"], "With --scenes sampled give --seed-base"),
     ],
 )
 def test_bad_requests_are_one_line(evaluate, capsys, options, message):
