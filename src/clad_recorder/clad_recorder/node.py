@@ -208,8 +208,8 @@ class RecorderNode(CladNode):
             time.sleep(0.005)
         self._drain()
         self._recording = Recording(path, metadata, list(self._known.values()), self.value("capacity"))
-        for item in self._latched.values():
-            self._recording.put(item)
+        for name, _, published, data in self._latched.values():  # received now, or the bag would seem to begin earlier
+            self._recording.put((name, time.time_ns(), published, data))
         self.diagnostics.ok(f"recording {path.name}", topics=len(self._known))
 
     def _on_stop(self, request: StopRecording.Request, response: StopRecording.Response) -> StopRecording.Response:

@@ -79,6 +79,8 @@ def test_a_bag_has_every_message_the_latched_one_and_its_metadata(graph, recorde
     assert stamps == list(range(10, 60))
     (latched,) = [deserialize_message(m.data, EpisodeStatus) for m in read_messages(bag, [topics.EPISODE])]
     assert latched.instruction == "latched before the recording"
+    received = [m.received for m in read_messages(bag)]
+    assert min(received) / 1e9 >= float(read_metadata(bag)["started"]) - 0.001  # no message from before the recording
     metadata = read_metadata(bag)
     assert (metadata["task"], metadata["model_sha256"]) == ("5", "ab") and "version.clad" in metadata
     assert sum(1 for _ in read_messages(bag)) == stopped.messages
