@@ -131,6 +131,8 @@ class _Process:
         words = (self._last or self._last_error).removeprefix(f"{self.spec.name}: ").removeprefix("clad: ")
         if code == 2:
             raise UsageError(words or f"node {self.spec.name} {how}")
+        if code > 0 and words and self.spec.ends_graph:  # it speaks for the whole graph
+            raise CladError(words)
         raise CladError(f"node {self.spec.name} {how}{': ' if words else ''}{words}")
 
 

@@ -110,6 +110,11 @@ def test_a_logged_error_is_quoted_when_nothing_else_was_said(package):
         run(specs)
 
 
+def test_the_runners_own_fault_is_the_graphs(package):
+    with pytest.raises(CladError, match="^the disk is full$"):
+        run(package(bridge=WAITS, runner="import sys; sys.exit(print('runner: the disk is full') or 1)"))
+
+
 def test_a_node_that_leaves_quietly_is_a_fault_too(package):
     with pytest.raises(CladError, match="node bridge stopped with exit code 0"):
         run(package(bridge="pass", runner=WAITS))
