@@ -14,8 +14,10 @@ EXAMPLES = """\
   clad info                             the models that can be loaded by name
   clad info NAME                        one model: robot, encoder, tasks, sizes, parity
   clad info NAME --latency 300          observation to chunk on this machine, stage by stage
+  clad info --config paper              how large a model of the paper's size is
   clad info --suites                    LIBERO's suites and tasks
 """
+OWN_GRAPHS = ("planner", "condition", "denoiser")
 LATENCY_GOAL_MS = 40.0  # p99 of observation to chunk on one CPU core: 25 decisions a second
 
 
@@ -23,9 +25,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="a model: a directory, or a name in models/")
     parser.add_argument("--suites", action="store_true", help="list LIBERO's suites and tasks instead")
     parser.add_argument(
+        "--config",
+        metavar="PRESET",
+        help="parameters and memory of a configuration, e.g. small or paper; builds nothing",
+    )
+    parser.add_argument(
         "--latency", type=options.count, metavar="N", help="time N decisions of the model, without rendering"
     )
     options.add(parser, "provider", "threads", "json")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8", "fp16"),
+        default="fp32",
+        help="of the networks that --latency runs (default: %(default)s)",
+    )
+    parser.add_argument("--fused", action="store_true", help="let --latency sample in one network, if the model has it")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,8 +47,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.latency and not args.name:
         raise UsageError("--latency needs a model", "Write: clad info NAME --latency N")
+    if bool(args.name) + bool(args.config) + args.suites > 1:
+        raise UsageError("a model, --config and --suites are three questions", "Ask one of them")
     if args.suites:
         found, text = _suites()
+    elif args.config:
+        found, text = _configuration(args.config)
     elif args.name:
         found, text = _model(args)
     else:
@@ -54,6 +72,22 @@ def _suites() -> tuple[Any, str]:
         found[suite] = {"max_steps": limit, "tasks": [f.instruction for f in facts]}
         lines.append(f"{suite}: {len(facts)} tasks, at most {limit} steps")
         lines += [f"  {i:>2}  {f.instruction}" for i, f in enumerate(facts)]
+    return found, "\n".join(lines)
+
+
+def _configuration(name: str) -> tuple[Any, str]:
+    from clad.export.sizes import PAPER_PARAMETERS, count
+
+    sizes = count(name)
+    found = {"parameters": {"planner": sizes.planner, "policy": sizes.policy, "total": sizes.total}}
+    found["memory_bytes"] = sizes.memory()
+    lines = [f"configuration '{name}', parameters without the encoder's"]
+    for part, value in found["parameters"].items():
+        theirs = sum(PAPER_PARAMETERS.values()) if part == "total" else PAPER_PARAMETERS[part]
+        beside = f"   the paper's {theirs / 1e9:.2f} B, {100 * (value / theirs - 1):+.1f} %" if name == "paper" else ""
+        lines.append(f"  {part:<8} {value / 1e6:9.2f} M{beside}")
+    lines.append("memory of the weights; for training, with gradients and AdamW's moments and without activations")
+    lines += [f"  {what:<13} {value / 1e9:7.3f} GB" for what, value in found["memory_bytes"].items()]
     return found, "\n".join(lines)
 
 
@@ -103,7 +137,8 @@ def _model(args: argparse.Namespace) -> tuple[Any, str]:
     ]
     if args.latency:
         facts["latency"] = _latency(bundle, args)
-        lines.append(f"  latency    of {args.latency} decisions on {args.provider}, {args.threads} thread(s), ms")
+        how = f"{args.precision}{', fused' if args.fused else ''} on {args.provider}, {args.threads} thread(s)"
+        lines.append(f"  latency    of {args.latency} decisions, {how}, ms")
         lines += [
             f"             {stage:<7} p50 {s['p50_ms']:7.2f}   p99 {s['p99_ms']:7.2f}   max {s['max_ms']:7.2f}"
             for stage, s in facts["latency"].items()
@@ -125,6 +160,8 @@ def _latency(bundle, args: argparse.Namespace) -> dict[str, Any]:
         decisions=args.latency,
         provider=args.provider,
         threads=args.threads,
+        precision=args.precision,
+        fused=args.fused,
     )
     return {stage: latency_summary(seconds) for stage, seconds in stages.items()}
 
@@ -146,15 +183,17 @@ def _facts(bundle) -> dict[str, Any]:
 
 
 def _parameters(path: Path) -> int:
-    """Numbers in a network's floating-point initialisers: weights, without the shapes and indices beside them."""
+    """Numbers in a network's weights, without the shapes and indices beside them."""
     import math
 
     import onnx
 
-    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
-    graph = onnx.load(str(path)).graph
-    return sum(math.prod(tensor.dims) for tensor in graph.initializer if tensor.data_type in floats)
+    weights = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8)
+    graph = onnx.load(str(path), load_external_data=False).graph
+    return sum(math.prod(tensor.dims) for tensor in graph.initializer if tensor.data_type in weights)
 
 
 def _millions(facts: dict[str, Any]) -> str:
-    return f"{sum(facts['parameters'].values()) / 1e6:.1f} M parameters"
+    """The model's own parameters: other precisions and the fused sampler hold the same ones again."""
+    own = (count for name, count in facts["parameters"].items() if Path(name).stem in OWN_GRAPHS)
+    return f"{sum(own) / 1e6:.1f} M parameters"

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+FP32_GRAPHS = ("planner", "condition", "denoiser")
+VARIANTS_HEADING = "## Further graphs"
+
 
 def model_card(body: Mapping[str, Any], parameters: Mapping[str, int]) -> str:
     """README.md of a bundle, from its model.json and the parameters of each graph."""
@@ -44,4 +47,26 @@ benchmark's evaluation states:
 
 It knows these tasks and these words, this robot and these two cameras; nothing else is claimed. `model.json` holds every
 number: configuration, normalisers, checksums, and the losses of both stages on held-out demonstrations.
+"""
+
+
+def with_variants(card: str, name: str, parity: Mapping[str, float], sizes: Mapping[str, int]) -> str:
+    """`card` under the heading `name`, with a table of the files that derive_bundle made; sizes: bytes of each file."""
+    body = card.partition(VARIANTS_HEADING)[0].rstrip()
+    lines = body.splitlines() or [""]
+    rows = "\n".join(
+        f"| {file} | {size / 1e6:.1f} MB | {parity[file.removesuffix('.onnx')]:.1e} |"
+        for file, size in sizes.items()
+        if file.removesuffix(".onnx") not in FP32_GRAPHS and file.endswith(".onnx")
+    )
+    return f"""# {name}
+{chr(10).join(lines[1:])}
+
+{VARIANTS_HEADING}
+
+Made from the fp32 graphs above and measured against them. `sampler` is all DDIM steps in one graph.
+
+| graph | size | largest relative error against fp32 |
+|---|---|---|
+{rows}
 """

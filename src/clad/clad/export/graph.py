@@ -16,6 +16,7 @@ from clad.errors import CladError
 
 OPSET = 20  # torch 2.13 writes invalid files at 17; everything from 18 works
 MAX_PARITY = 1e-5
+MAX_INLINE_BYTES = 512 << 20  # of weights inside the .onnx file
 
 
 def write_graph(
@@ -25,10 +26,11 @@ def write_graph(
     *,
     inputs: Mapping[str, Mapping[int, str]],
     outputs: Sequence[str],
-) -> None:
-    """Export `module` in eval mode. inputs: name -> {axis: dynamic dimension's name}, in the order of forward().
+) -> list[str]:
+    """Export `module` in eval mode; returns the names of the files written.
 
-    A dynamic axis must be at least 2 long in `example`: torch specialises on 0 and 1.
+    inputs: name -> {axis: dynamic dimension's name}, in the order of forward(). A dynamic axis must
+    be at least 2 long in `example`: torch specialises on 0 and 1.
     """
     dims: dict[str, torch.export.Dim] = {}
     shapes = [{axis: dims.setdefault(n, torch.export.Dim(n)) for axis, n in axes.items()} for axes in inputs.values()]
@@ -47,12 +49,26 @@ def write_graph(
             verbose=False,
         )
     model = program.model_proto
-    _strip_provenance(model)
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+    strip_provenance(model)
+    return save_graph(model, path)
 
 
-def _strip_provenance(model: onnx.ModelProto) -> None:
+def save_graph(model: onnx.ModelProto, path: Path) -> list[str]:
+    """Write a checked network, its weights beside it in `NAME.data` when they are large. Returns the files' names.
+
+    ONNX's own format ends at 2 GiB a file, and a large one is copied whole each time that it is read.
+    """
+    data = path.with_name(f"{path.name}.data")
+    data.unlink(missing_ok=True)  # onnx appends to a file that is there
+    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > MAX_INLINE_BYTES:
+        onnx.save_model(model, path, save_as_external_data=True, location=data.name, size_threshold=1024)
+    else:
+        path.write_bytes(model.SerializeToString(deterministic=True))
+    onnx.checker.check_model(str(path))
+    return [f.name for f in (path, data) if f.is_file()]
+
+
+def strip_provenance(model: onnx.ModelProto) -> None:
     """Drop the exporter's stack traces: they hold this machine's paths and would make equal exports differ."""
 
     def strip(graph: onnx.GraphProto | onnx.FunctionProto) -> None:
@@ -80,11 +96,11 @@ def relative_error(value: np.ndarray, reference: np.ndarray) -> float:
     return float(np.abs(value - reference).max() / max(1.0, np.abs(reference).max()))
 
 
-def require_parity(name: str, error: float, limit: float = MAX_PARITY) -> None:
-    """Raise CladError when an exported graph strays from the torch module that it came from."""
+def require_parity(name: str, error: float, limit: float = MAX_PARITY, *, reference: str = "torch") -> None:
+    """Raise CladError when an exported graph strays from the `reference` that it came from."""
     if not error <= limit:
         raise CladError(
-            f"the exported {name} differs from torch by {error:.1e}, more than {limit:.0e}",
+            f"the exported {name} differs from {reference} by {error:.1e}, more than {limit:.0e}",
             "Check the versions of torch, onnx, onnxscript and onnxruntime against requirements/",
         )
 

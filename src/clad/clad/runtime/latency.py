@@ -13,7 +13,14 @@ from clad.runtime.policy import Policy
 
 
 def measure(
-    bundle: ModelBundle, contract: RobotContract, *, decisions: int, provider: str = "cpu", threads: int = 1
+    bundle: ModelBundle,
+    contract: RobotContract,
+    *,
+    decisions: int,
+    provider: str = "cpu",
+    threads: int = 1,
+    precision: str = "fp32",
+    fused: bool = False,
 ) -> dict[str, list[float]]:
     """Wall seconds of each stage, one entry a decision, after warm-up and with no rendering.
 
@@ -22,8 +29,9 @@ def measure(
     would be on a core of its own, whatever else keeps the machine busy. The pictures are noise, which costs a network
     the same as any other picture.
     """
-    planner = Planner(bundle, contract, provider=provider, threads=threads)
-    policy = Policy(bundle, contract, provider=provider, threads=threads)
+    placement = {"provider": provider, "threads": threads, "precision": precision}
+    planner = Planner(bundle, contract, **placement)
+    policy = Policy(bundle, contract, **placement, fused=fused)
     planner.warm_up()
     policy.warm_up()
     planner.reset(bundle.tasks[0].instruction, seed=0)

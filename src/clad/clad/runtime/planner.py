@@ -10,7 +10,7 @@ from clad.contract import Observation, RobotContract, hold_action, proprio_vecto
 from clad.errors import CladError
 from clad.runtime.bundle import ModelBundle, load_encoder
 from clad.runtime.history import History
-from clad.runtime.session import open_session
+from clad.runtime.session import TORCH_PROVIDERS, open_graph
 from clad.runtime.types import Foresight
 
 WARM_UP_RUNS = 3
@@ -21,18 +21,25 @@ class Planner:
     """One model's planner with the history of the present episode; `reset` before the first observation of each.
 
     A foresight is a pure function of the observations and executed actions since `reset`. Not thread-safe: `plan`
-    and `executed` must not overlap. Raises CladError for a bundle of another robot or encoder, or a provider that
+    and `executed` must not overlap. provider, precision: as of `open_graph`; the encoder has one precision. Raises CladError for a bundle of another robot or encoder, or a provider that
     does not start.
     """
 
     def __init__(
-        self, bundle: ModelBundle, contract: RobotContract, *, provider: str = "cpu", threads: int = 1
+        self,
+        bundle: ModelBundle,
+        contract: RobotContract,
+        *,
+        provider: str = "cpu",
+        threads: int = 1,
+        precision: str = "fp32",
     ) -> None:
         bundle.require_contract(contract)
         self._bundle = bundle
         self._contract = contract
-        self._encoder = load_encoder(bundle, provider=provider, threads=threads)
-        self._session = open_session(bundle.path / "planner.onnx", provider, threads) if bundle.has_planner else None
+        placement = {"provider": provider, "threads": threads, "precision": precision}
+        self._session = open_graph(bundle, "planner", **placement) if bundle.has_planner else None
+        self._encoder = load_encoder(bundle, provider=TORCH_PROVIDERS.get(provider, provider), threads=threads)
         self._hold = bundle.action(hold_action(contract.action))
         self._instruction = ""
         self._text: np.ndarray | None = None

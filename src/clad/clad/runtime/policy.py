@@ -9,7 +9,7 @@ import numpy as np
 from clad.contract import RobotContract, native_to_wire
 from clad.runtime.bundle import ModelBundle
 from clad.runtime.ddim import Ddim
-from clad.runtime.session import open_session
+from clad.runtime.session import open_graph
 from clad.runtime.types import Chunk, Foresight
 
 WARM_UP_RUNS = 3
@@ -19,18 +19,28 @@ FORESIGHT_INPUTS = ("proprio_foresight", "semantic_foresight")
 class Policy:
     """One model's policy. It keeps nothing between calls: a chunk is a pure function of its foresight.
 
+    provider, precision: as of `open_graph`. fused: all sampling steps in one run of `sampler.onnx`, if the bundle has it.
     Raises CladError for a bundle of another robot and for a provider that does not start.
     """
 
     def __init__(
-        self, bundle: ModelBundle, contract: RobotContract, *, provider: str = "cpu", threads: int = 1
+        self,
+        bundle: ModelBundle,
+        contract: RobotContract,
+        *,
+        provider: str = "cpu",
+        threads: int = 1,
+        precision: str = "fp32",
+        fused: bool = False,
     ) -> None:
         bundle.require_contract(contract)
         self._bundle = bundle
         self._spec = contract.action
         self._shape = (1, bundle.horizon, len(contract.action.names))
-        self._condition = open_session(bundle.path / "condition.onnx", provider, threads)
-        self._denoiser = open_session(bundle.path / "denoiser.onnx", provider, threads)
+        placement = {"provider": provider, "threads": threads, "precision": precision}
+        self._condition = open_graph(bundle, "condition", **placement)
+        self._sample = self._sample_fused if fused else self._sample_steps
+        self._network = open_graph(bundle, "sampler" if fused else "denoiser", **placement)
         self._inputs = {i.name: i.shape for i in self._condition.get_inputs()}
         self._ddim = Ddim(
             train_steps=bundle.diffusion.train_steps,
@@ -51,14 +61,20 @@ class Policy:
             if name in self._inputs:
                 feed[name] = getattr(foresight, name)[None]
         (condition,) = self._condition.run(["condition"], feed)
-        scaled = self._ddim(
-            lambda x, t: self._denoiser.run(
-                ["prediction"], {"condition": condition, "noisy": x, "timestep": self._timesteps[t]}
-            )[0],
-            chunk_noise(foresight.seed, foresight.step, self._shape),
-        )
+        scaled = self._sample(condition, chunk_noise(foresight.seed, foresight.step, self._shape))
         values = native_to_wire(self._bundle.action.inverse(scaled[0]), self._spec).astype(np.float32)
         return Chunk(step=foresight.step, values=values, policy_latency=time.perf_counter() - started)
+
+    def _sample_steps(self, condition: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        return self._ddim(
+            lambda x, t: self._network.run(
+                ["prediction"], {"condition": condition, "noisy": x, "timestep": self._timesteps[t]}
+            )[0],
+            noise,
+        )
+
+    def _sample_fused(self, condition: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        return self._network.run(["chunk"], {"condition": condition, "noise": noise})[0]
 
     def warm_up(self) -> None:
         """Act a few times on zeros, so that the first real chunk is not slow."""

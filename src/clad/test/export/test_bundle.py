@@ -14,7 +14,8 @@ from clad.contract import Observation, load_contract, wire_to_native
 from clad.data.features import load_cache
 from clad.data.windows import build_windows
 from clad.errors import CladError
-from clad.export.bundle import check_bundle, export_bundle
+from clad.export.bundle import export_bundle
+from clad.export.variants import check_bundle
 from clad.model.config import load_config
 from clad.runtime.bundle import load_bundle
 from clad.runtime.planner import Planner
@@ -181,7 +182,7 @@ def test_variants_export_and_act(work, tmp_path, foresight, make_observation):
     shutil.copytree(work / "models" / "encoder-tiny", tmp_path / "encoder-tiny")
     bundle = export_bundle(run, tmp_path / "policy", tmp_path / "encoder-tiny", foresight, tmp_path)
     assert bundle.has_planner == (foresight != "none")
-    inputs = check_bundle(bundle.path)["condition.onnx"]
+    inputs = check_bundle(bundle.path)["condition.onnx"]["inputs"]
     assert [n for n in inputs if "foresight" in n] == ([] if foresight == "none" else [f"{foresight}_foresight"])
     planner, policy = Planner(bundle, CONTRACT), Policy(bundle, CONTRACT)
     planner.warm_up(), policy.warm_up()

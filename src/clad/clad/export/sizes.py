@@ -1,0 +1,123 @@
+"""How large a configuration is, counted without building any weight, and models of that size with random weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clad.contract import load_contract, proprio_dim
+from clad.data.features import CacheInfo
+from clad.data.statistics import Normalisers
+from clad.errors import unknown_name
+from clad.export.bundle import write_bundle
+from clad.model.config import PRESETS, Config, Dims
+from clad.model.planner import build_planner
+from clad.model.policy import DiffusionPolicy
+from clad.runtime.bundle import ModelBundle
+from clad.runtime.normalisers import ActionScaler, Standardiser
+from clad.train.run import RunInfo
+
+# lengths of a camera's features and of an instruction's embedding, by the encoder that a preset is meant for:
+# keypoints of the offline one, DecisionNCE's embeddings
+ENCODER_DIMS = {"small": (304, 384), "paper": (1024, 1024)}
+# as the paper states them: parameters
+PAPER_PARAMETERS = {"planner": 0.33e9, "policy": 0.23e9}
+# bytes a parameter in training: weight, gradient and AdamW's two moments, all float32
+TRAINING_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Parameters of both stages. target: the EMA encoders, which only training holds (eq. 14)."""
+
+    planner: int
+    policy: int
+    target: int
+
+    @property
+    def total(self) -> int:
+        """What a deployed model has, without its encoder."""
+        return self.planner + self.policy
+
+    def memory(self) -> dict[str, int]:
+        """Bytes: of the weights in each precision, and of each stage's training without its activations."""
+        return {
+            "fp32": 4 * self.total,
+            "fp16": 2 * self.total,
+            "int8": self.total,
+            "train planner": TRAINING_BYTES * self.planner + 4 * self.target,
+            "train policy": TRAINING_BYTES * self.policy + 4 * self.planner,
+        }
+
+
+def preset(name: str) -> tuple[Config, Dims]:
+    """A preset and the dimensions that it has with its encoder and LIBERO's robot. Raises UsageError for no preset."""
+    if name not in PRESETS:
+        raise unknown_name("configuration", name, PRESETS)
+    config = PRESETS[name]
+    features, text = ENCODER_DIMS[name]
+    dims = Dims(
+        proprio=proprio_dim(config.data.proprio),
+        visual=features * len(config.data.cameras),
+        text=text,
+        action=len(load_contract("libero").action.names),
+        horizon=config.data.horizon,
+    )
+    return config, dims
+
+
+def count(name: str) -> Sizes:
+    """Parameters of a preset's models, on torch's meta device: no memory is taken for them."""
+    config, dims = preset(name)
+    with torch.device("meta"):
+        planner = build_planner(dims, config.planner)
+        policy = DiffusionPolicy(dims, config.planner, config.policy)
+    return Sizes(planner=_count(planner), policy=_count(policy), target=_count(planner.encoders))
+
+
+def random_bundle(
+    config: Config, dims: Dims, name: str, out: Path, *, seed: int = 0, torch_weights: bool = False
+) -> ModelBundle:
+    """A bundle `out/name` with random weights: as quick as a trained one, and good for nothing else."""
+    torch.manual_seed(seed)
+    planner = None if config.policy.foresight == "none" else build_planner(dims, config.planner).eval()
+    policy = DiffusionPolicy(dims, config.planner, config.policy).eval()
+    contract = load_contract("libero")
+    info = RunInfo(
+        stage="policy",
+        config=config,
+        dims=dims,
+        cache=CacheInfo(
+            encoder_name="none",
+            encoder_sha256="0" * 64,  # no encoder has it, so that no robot can be moved with random weights
+            feature_dims={},
+            text_dim=dims.text,
+            contract_name=contract.name,
+            contract_hash=contract.hash,
+        ),
+        features="",
+        normalisers=Normalisers(
+            proprio=_identity(dims.proprio),
+            visual=_identity(dims.visual),
+            action=ActionScaler(low=-np.ones(dims.action), high=np.ones(dims.action)),
+        ),
+        validation=(),
+        demonstrations=0,
+        tasks=({"suite": "none", "task": 0, "instruction": "random weights, no task"},),
+        visuals=("none",),
+        blind=False,
+        seed=seed,
+    )
+    training = {"planner": {}, "policy": {}, "demonstrations": 0, "visuals": ["none"]}
+    return write_bundle(info, planner, policy, name, out, training=training, torch_weights=torch_weights)
+
+
+def _identity(size: int) -> Standardiser:
+    return Standardiser(mean=np.zeros(size, np.float32), std=np.ones(size, np.float32), clip=5.0)
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
