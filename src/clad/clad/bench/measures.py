@@ -29,19 +29,38 @@ def build(bundle: ModelBundle, *, device: str, threads: int, encoder: Encoder | 
     eager mode on the same device is the fp32 rows' baseline; the weights in it are random, which costs the same.
     Raises CladError when the device has no back-end.
     """
-    modules = _torch_modules(bundle, threads) if importlib.util.find_spec("torch") else {}
+    found = providers(device)
+    modules = _torch_modules(bundle, threads) if _torch_runs_on(device) else {}
     baselines = _Eager(modules, device) if modules else None
-    measures = [_encode(encoder, bundle, image_size)] if encoder else []
-    found = _providers(device, bool(modules))
+    measures = [_encode(encoder, bundle, device, image_size)] if encoder else []
     for provider in found:
         for precision in bundle.precisions if provider != TORCH_CUDA else ("fp32",):
             measures += _decision(bundle, provider, precision, threads, modules, baselines)
+    return measures
+
+
+def providers(device: str) -> list[str]:
+    """The back-ends that there are for a device. Raises CladError when there is none."""
+    import onnxruntime
+
+    if device == "cpu":
+        return ["cpu"]
+    found = ["cuda"] if PROVIDERS["cuda"] in onnxruntime.get_available_providers() else []
+    found += [TORCH_CUDA] if _torch_runs_on("cuda") else []
     if not found:
         raise CladError(
             f"nothing here computes on {device}",
             "Install onnxruntime-gpu, or a CUDA build of torch, with a driver they support",
         )
-    return measures
+    return found
+
+
+def _torch_runs_on(device: str) -> bool:
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return device == "cpu" or torch.cuda.is_available()
 
 
 def _decision(
@@ -115,24 +134,31 @@ OUTPUTS = {
 }
 
 
-def _encode(encoder: Encoder, bundle: ModelBundle, image_size: int) -> Measure:
+def _encode(encoder: Encoder, bundle: ModelBundle, device: str, image_size: int) -> Measure:
     shape = (len(bundle.cameras), image_size, image_size, 3)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     size = weight_bytes(encoder.path / VISION)
-    return Measure(name="encode", call=lambda: encoder.images(images), weights=size, reads=size)
+    return Measure(
+        name="encode",
+        call=lambda: encoder.images(images),
+        weights=size,
+        reads=size,
+        baseline=_encode_baseline(encoder, images, device),
+    )
 
 
-def _providers(device: str, has_torch: bool) -> list[str]:
-    if device == "cpu":
-        return ["cpu"]
-    import onnxruntime
+def _encode_baseline(encoder: Encoder, images: np.ndarray, device: str) -> Call | None:
+    """The offline encoder in torch on the CPU; None for others, and where torch or the packages it comes in are missing."""
+    if encoder.name != "offline" or device != "cpu" or not _torch_runs_on(device):
+        return None
+    from clad.export.encoder_offline import VisionEncoder
 
-    found = ["cuda"] if PROVIDERS["cuda"] in onnxruntime.get_available_providers() else []
-    if has_torch:
-        import torch
-
-        found += [TORCH_CUDA] if torch.cuda.is_available() else []
-    return found
+    try:
+        module = VisionEncoder().eval().requires_grad_(False)
+    except ImportError:
+        return None
+    module.inputs = ("images",)
+    return _Eager({"vision": module}, device).call(("vision",), {"vision": {"images": images}})
 
 
 def _torch_modules(bundle: ModelBundle, threads: int) -> dict[str, nn.Module]:

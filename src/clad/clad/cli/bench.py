@@ -36,11 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import tempfile
 
+    from clad.bench.measures import providers
     from clad.errors import UsageError
     from clad.runtime.bundle import load_bundle, load_encoder
 
     if args.config and args.model:
         raise UsageError("--model and --config are two things to measure", "Give one of them")
+    providers(args.device)  # refused before anything is built for it
     if not args.config:
         bundle = load_bundle(args.model)
         return _bench(args, bundle, load_encoder(bundle, provider=args.device, threads=args.threads))

@@ -74,11 +74,12 @@ def test_command_writes_table_and_json(tiny_models, monkeypatch, tmp_path, capsy
 def test_a_device_without_back_end_is_refused(tiny_models, monkeypatch, capsys):
     import onnxruntime
 
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this ONNX Runtime has CUDA")
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers() or torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
     monkeypatch.setenv("CLAD_MODELS_DIR", str(tiny_models))
     assert main(["bench", "--model", "tiny", "--device", "cuda"]) == 1
     assert "onnxruntime-gpu" in capsys.readouterr().err
+    assert main(["bench", "--config", "paper", "--device", "cuda"]) == 1, "before a gigabyte is written"
 
 
 def test_paper_configuration_has_the_papers_size(tmp_path, capsys):
