@@ -3,17 +3,14 @@
 Software rendering of LIBERO is bound by vertices: its scenes draw 300 000 to 400 000 triangles for a 128 x 128 picture.
 Simplifying the meshes that only serve the eye (index-only, so that vertices, normals and texture coordinates keep their
 values) makes a rendered step several times quicker at a small difference in the pictures.
-
-    python -m clad.sim.visuals --suite libero_10 --task 0 --task 2     measures both, see `main`
+What that is on your machine: `clad info --visuals`.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import tempfile
-import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,50 +213,3 @@ def _write_atomically(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
         np.savez_compressed(file, **arrays)
     os.replace(file.name, path)
-
-
-# --- measuring
-
-
-def measure(suite: str, task: int, steps: int = 40, seed: int = 0) -> dict:
-    """CPU ms of a step rendered by both cameras, physics included (medians), and the mean picture difference of 255.
-
-    Both environments live through the same random actions in the same sampled scene.
-    """
-    from clad.sim.libero_env import LiberoEnv
-
-    actions = np.random.default_rng(seed).uniform(-1, 1, (steps, 7))
-    costs, pictures = {}, {}
-    for visuals in ("full", "fast"):
-        with LiberoEnv(suite, task, visuals=visuals) as env:
-            env.reset_sampled(seed)
-            times, seen = [], []
-            for action in actions:
-                started = time.process_time()
-                env.step(action)
-                images = env.observe().images
-                times.append(time.process_time() - started)
-                seen.append(images)
-            costs[visuals], pictures[visuals] = 1e3 * float(np.median(times)), seen
-    difference = {
-        camera: float(np.mean([np.abs(a[camera].astype(int) - b[camera]).mean() for a, b in zip(*pictures.values())]))
-        for camera in pictures["full"][0]
-    }
-    return {"suite": suite, "task": task, "full_ms": costs["full"], "fast_ms": costs["fast"], "difference": difference}
-
-
-def main() -> None:
-    """Print the table of `measure` for some tasks."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--suite", default="libero_10")
-    parser.add_argument("--task", type=int, action="append", default=[])
-    args = parser.parse_args()
-    print("suite task | full ms  fast ms a step | mean difference of 255")
-    for task in args.task or [0, 2, 5]:
-        row = measure(args.suite, task)
-        difference = "  ".join(f"{camera} {value:.1f}" for camera, value in row["difference"].items())
-        print(f"{args.suite} {task} | {row['full_ms']:7.1f}  {row['fast_ms']:7.1f} | {difference}", flush=True)
-
-
-if __name__ == "__main__":
-    main()

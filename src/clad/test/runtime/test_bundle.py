@@ -34,7 +34,8 @@ def test_fields_arrive_typed(models):
     assert bundle.id == f"tiny@{bundle.sha256[:12]}" and bundle.has_planner
 
 
-def test_found_by_name_and_an_unknown_name_lists_the_valid_ones(models, monkeypatch):
+def test_found_by_name_and_an_unknown_name_lists_the_valid_ones(models, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path.parent)
     monkeypatch.setenv("CLAD_MODELS_DIR", str(models))
     assert load_bundle("tiny").path == models / "tiny"
     assert bundle_names() == ["tiny"]  # the encoder is no model
