@@ -15,6 +15,7 @@ import yaml
 from ament_index_python.packages import get_package_share_directory
 
 from clad.cli.options import MODES, OPTIONS, PROTOCOLS, PROVIDERS, VISUALS
+from clad.cli.outputs import new_folder
 from clad.errors import UsageError, unknown_name
 from clad.runtime.catalogue import find_bundle, trained_task
 
@@ -144,7 +145,7 @@ def sim_graph(args: Mapping[str, str] | None = None) -> list[NodeSpec]:
     values["model"] = str(bundle.absolute())
     values["suite"], task = trained_task(bundle, values["suite"])
     values["task"] = task if values["task"] is None else values["task"]
-    values["out"] = str(Path(values["out"]).absolute())
+    values["out"] = str(Path(values["out"] or new_folder("sim")).absolute())
     values["json"] = str(Path(values["json"]).absolute()) if values["json"] else ""
     fixed = {node: block["ros__parameters"] for node, block in yaml.safe_load(parameter_file().read_text()).items()}
     graph = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,10 +61,10 @@ def parameters(graph) -> dict[str, dict]:
 
 def test_every_argument_is_described_and_changes_some_node():
     assert {a.name for a in ARGUMENTS} == set(CHANGED)
-    default = parameters(sim_graph())
+    default = parameters(sim_graph({"out": "runs"}))
     for argument in ARGUMENTS:
         assert argument.description and (not argument.choices or argument.default in argument.choices)
-        assert parameters(sim_graph({argument.name: CHANGED[argument.name]})) != default, argument.name
+        assert parameters(sim_graph({"out": "runs", argument.name: CHANGED[argument.name]})) != default, argument.name
 
 
 def test_shared_arguments_have_the_command_lines_defaults_and_choices():
@@ -96,6 +97,10 @@ def test_model_suite_and_task_have_defaults_that_fit_each_other(tmp_path):
     assert (nodes["episode_runner"]["suite"], nodes["episode_runner"]["task"]) == ("libero_10", 2)
     nodes = parameters(sim_graph({"suite": "libero_object"}))
     assert (nodes["sim_bridge"]["suite"], nodes["sim_bridge"]["task"]) == ("libero_object", 0)
+
+
+def test_every_start_has_a_folder_of_its_own(tmp_path):
+    assert re.fullmatch(rf"{tmp_path}/runs/sim-\d{{8}}-\d{{6}}", parameters(sim_graph())["recorder"]["root"])
 
 
 def test_recorder_and_runner_agree_on_an_absolute_directory(tmp_path):
@@ -152,7 +157,7 @@ def resolve(tmp_path: Path, args: dict[str, str]) -> tuple[subprocess.CompletedP
     return subprocess.run(dump, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60), out
 
 
-@pytest.mark.parametrize("args", [{}, CHANGED], ids=["defaults", "all changed"])
+@pytest.mark.parametrize("args", [{"out": "runs"}, CHANGED], ids=["defaults", "all changed"])
 def test_both_launchers_start_the_same_nodes_with_the_same_parameters(tmp_path, args):
     done, out = resolve(tmp_path, args)
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ EXAMPLES = """\
   clad bench                                   the first model in models/ that sees, on one CPU thread
   clad bench --model NAME --n 300 --json FILE  more runs, and the result as a file
   clad bench --config paper --n 20             a model of the paper's size with random weights (6 GB of memory)
+  clad bench --config paper --precision int8 --fused                     … with int8 and fused samplers beside fp32
   clad bench --config paper --device cuda      the same on a GPU
 """
 # what the paper states for its own model, on one RTX 4090: name of our row -> its figure
@@ -30,6 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where (default: %(default)s)")
     parser.add_argument("--n", type=options.count, default=100, metavar="N", help="runs of each (default: %(default)s)")
+    parser.add_argument(
+        "--precision", nargs="+", choices=("int8", "fp16"), default=[], help="with --config: measure these too"
+    )
+    parser.add_argument("--fused", action="store_true", help="with --config: measure the sampler as one network too")
     options.add(parser, "threads", "json")
 
 
@@ -43,13 +48,19 @@ def run(args: argparse.Namespace) -> int:
     if args.config and args.model:
         raise UsageError("--model and --config are two things to measure", "Give one of them")
     providers(args.device)  # refused before anything is built for it
+    if not args.config and (args.precision or args.fused):
+        raise UsageError("a model is measured with what it has", "Add to it: clad export --from NAME --precision int8")
     if not args.config:
         bundle = load_bundle(args.model)
         return _bench(args, bundle, load_encoder(bundle, provider=args.device, threads=args.threads))
     from clad.export.sizes import preset, random_bundle
+    from clad.export.variants import derive_bundle
 
     with tempfile.TemporaryDirectory(prefix="clad-bench-") as folder:
-        return _bench(args, random_bundle(*preset(args.config), f"random-{args.config}", Path(folder)), None)
+        bundle = random_bundle(*preset(args.config), f"random-{args.config}", Path(folder))
+        if args.precision or args.fused:
+            bundle = derive_bundle(bundle, bundle.name, Path(folder), precisions=args.precision, fused=args.fused)
+        return _bench(args, bundle, None)
 
 
 def _bench(args: argparse.Namespace, bundle, encoder) -> int:

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="seed of the first sampled scene, 1000 or more (default: %(default)s)",
     )
-    options.add(parser, "visuals", "out", "json", out={"default": "data/demos"})
+    options.add(parser, "visuals", "out", "json", out={"default": "data/demos", "help": "where the demonstrations go"})
 
 
 def run(args: argparse.Namespace) -> int:

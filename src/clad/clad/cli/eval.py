@@ -26,7 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         *("model", "suite", "task", "init", "episodes", "seed", "protocol", "visuals", "max-steps"),
         *("provider", "threads", "out", "json", "resume"),
-        out={"default": None, "help": "where result.json and videos go (default: runs/eval-DATE-TIME)"},
     )
     parser.add_argument(
         "--scenes",

@@ -85,7 +85,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "N",
         "help": "control steps an episode may take; 0: the suite's published limit",
     },
-    "out": {"default": "runs", "metavar": "DIR", "help": "where the results go"},
+    "out": {"default": None, "metavar": "DIR", "help": "where the results go (default: runs/COMMAND-DATE-TIME)"},
     "json": {"default": None, "metavar": "FILE", "help": "also write the result to FILE"},
     "resume": {"action": "store_true", "help": "go on with what an interrupted run left in --out"},
 }

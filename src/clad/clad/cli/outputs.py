@@ -11,6 +11,11 @@ from clad.errors import CladError, UsageError
 RESULT = "result.json"
 
 
+def new_folder(command: str) -> str:
+    """Where a run's results go when nobody says so."""
+    return f"runs/{command}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
 def results_folder(command: str, *, out: str | None, resume: bool, json: str | None) -> Path:
     """The folder of a run, absolute, made if it is not there; `runs/COMMAND-DATE-TIME` when `out` is None.
 
@@ -19,7 +24,7 @@ def results_folder(command: str, *, out: str | None, resume: bool, json: str | N
     """
     if resume and out is None:
         raise UsageError("--resume needs the --out of the run to go on with", "Add --out DIR")
-    folder = Path(out or f"runs/{command}-{datetime.now():%Y%m%d-%H%M%S}").absolute()
+    folder = Path(out or new_folder(command)).absolute()
     if (folder / RESULT).exists() and not resume:
         raise UsageError(f"{folder / RESULT} exists already", "Add --resume to go on with it, or give another --out")
     make_writable(folder, "--out")

@@ -27,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         *("suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "model", "max-steps"),
         *("provider", "threads", "out", "json", "resume"),
-        out={"default": None, "help": "where result.json, bags/ and videos go (default: runs/sim-DATE-TIME)"},
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while the robot moves")
 

@@ -83,7 +83,7 @@ def _common(parser: argparse.ArgumentParser, out: str) -> None:
         "threads",
         "out",
         "resume",
-        out={"default": out},
+        out={"default": out, "help": "the run: weights, metrics and what --resume needs"},
         seed={"help": "of weights and batches"},
         threads={"help": "CPU threads for training"},
     )

@@ -69,6 +69,7 @@ def test_command_writes_table_and_json(tiny_models, monkeypatch, tmp_path, capsy
     assert all(set(row) == KEYS and row["n"] == 3 and row["unit"] == "ms" for row in body["measures"])
     assert body["machine"]["cpu"] and body["versions"]["onnxruntime"] and body["anchors"] == {}
     assert main(["bench", "--model", "tiny", "--config", "small"]) == 2
+    assert main(["bench", "--model", "tiny", "--fused"]) == 2
 
 
 def test_a_device_without_back_end_is_refused(tiny_models, monkeypatch, capsys):
