@@ -246,18 +246,9 @@ class EpisodeRunner(Node):
         if not stopped.success:
             raise CladError(f"the recording is incomplete: {stopped.message}", "Free the disk and go on with --resume")
         video = self._video(bag, spec, result)
-        record = EpisodeRecord(
-            suite=spec.suite,
-            task=spec.task,
-            instruction=result.instruction,
-            init_index=spec.init_index,
-            seed=spec.seed,
-            success=result.success,
-            outcome=result.outcome,
-            steps=result.steps,
-            scene_hash=result.scene_hash,
-            action_hash=result.action_hash,
-            state_hash=result.state_hash,
+        record = EpisodeRecord.of(
+            spec,
+            result,
             bag=str(bag.relative_to(root)),
             video=video,
             timing=self._timing(bag, result, wall, stopped),

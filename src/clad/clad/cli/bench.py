@@ -13,7 +13,7 @@ EXAMPLES = """\
   clad bench                                   the first model in models/ that sees, on one CPU thread
   clad bench --model NAME --n 300 --json FILE  more runs, and the result as a file
   clad bench --config paper --n 20             a model of the paper's size with random weights (6 GB of memory)
-  clad bench --config paper --precision int8 --fused                     … with int8 and fused samplers beside fp32
+  clad bench --config paper --precision int8   … with int8 beside fp32
   clad bench --config paper --device cuda      the same on a GPU
 """
 # what the paper states for its own model, on one RTX 4090: name of our row -> its figure

@@ -47,6 +47,19 @@ class EpisodeRecord:
     video: str | None = None
     timing: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, spec: EpisodeSpec, outcome: Any, **more: Any) -> EpisodeRecord:
+        """The row of `spec`. outcome: a rollout's or a RunEpisode's result, which name these fields alike."""
+        taken = ("instruction", "success", "outcome", "steps", "scene_hash", "action_hash", "state_hash")
+        return cls(
+            suite=spec.suite,
+            task=spec.task,
+            init_index=spec.init_index,
+            seed=spec.seed,
+            **{name: getattr(outcome, name) for name in taken},
+            **more,
+        )
+
     @property
     def key(self) -> tuple:
         """What makes this row this row: resuming skips keys that are there."""

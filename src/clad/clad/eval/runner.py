@@ -93,18 +93,9 @@ class Runner:
                 instruction=result.instruction,
                 outcome=result.outcome,
             )
-        return EpisodeRecord(
-            suite=spec.suite,
-            task=spec.task,
-            instruction=result.instruction,
-            init_index=spec.init_index,
-            seed=spec.seed,
-            success=result.success,
-            outcome=result.outcome,
-            steps=result.steps,
-            scene_hash=result.scene_hash,
-            action_hash=result.action_hash,
-            state_hash=result.state_hash,
+        return EpisodeRecord.of(
+            spec,
+            result,
             video=video,
             timing=episode_timing(
                 encode=result.encode,

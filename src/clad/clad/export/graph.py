@@ -101,7 +101,7 @@ def require_parity(name: str, error: float, limit: float = MAX_PARITY, *, refere
     if not error <= limit:
         raise CladError(
             f"the exported {name} differs from {reference} by {error:.1e}, more than {limit:.0e}",
-            "Check the versions of torch, onnx, onnxscript and onnxruntime against requirements/",
+            "Leave that file out, or check the versions of torch, onnx and onnxruntime against requirements/",
         )
 
 
