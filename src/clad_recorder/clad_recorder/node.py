@@ -24,6 +24,7 @@ from clad_ros.node import CladNode, run_node
 
 DISCOVERY_PERIOD = 0.2  # s between looks at the graph
 MATCH_TIMEOUT = 2.0  # s that a start waits for new subscriptions to be connected
+QUIET, LONGEST_WAIT = 0.2, 1.0  # s without a message after which a bag may end, and s after which it ends anyway
 DEPTH = 200  # messages of a topic that may wait for the executor
 
 
@@ -166,13 +167,24 @@ class RecorderNode(CladNode):
         )
         return self.create_subscription(getattr(import_module(f"{package}.msg"), short), name, receive, qos, raw=True)
 
-    def _drain(self) -> None:
-        """Take what the middleware holds already: a bag begins and ends where its service was called, not a queue later."""
+    def _drain(self) -> bool:
+        """Take what the middleware holds already: a bag begins where its service was called. Whether there was anything."""
+        any_taken = False
         for subscription in self._subscribed.values():
             handle = subscription.handle
             with handle:
                 while (taken := handle.take_message(subscription.msg_type, True)) is not None:
                     subscription.callback(*taken)
+                    any_taken = True
+        return any_taken
+
+    def _drain_until_quiet(self) -> None:
+        """Also take what is still under way: a service call may overtake messages that were published before it."""
+        started = last = time.monotonic()
+        while (now := time.monotonic()) - last < QUIET and now - started < LONGEST_WAIT:
+            if self._drain():
+                last = now
+            time.sleep(0.005)
 
     # --- services
 
@@ -225,8 +237,8 @@ class RecorderNode(CladNode):
 
     def _close(self) -> int:
         """End the recording, if there is one, with all that has arrived; returns its messages."""
-        if self.context.ok():
-            self._drain()
+        if self.context.ok() and self._recording is not None:
+            self._drain_until_quiet()
         recording, self._recording = self._recording, None
         if recording is None:
             return 0

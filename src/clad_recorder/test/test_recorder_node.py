@@ -124,7 +124,7 @@ def test_a_killed_recorder_leaves_what_it_had_and_its_metadata(graph, root, imag
     process.end(signal.SIGKILL)
     assert not is_complete(root / "killed") and read_metadata(root / "killed")["seed"] == "8"
     stamps = [deserialize_message(m.data, Image).header.stamp.nanosec for m in read_messages(root / "killed", [IMAGES])]
-    assert stamps and stamps == list(range(stamps[0], stamps[0] + len(stamps)))
+    assert stamps and stamps == sorted(set(stamps))  # published unpaced: some may be skipped
     assert recover(root / "killed") == sum(1 for _ in read_messages(root / "killed"))
     with file.open("rb") as stream:
         decoded = make_reader(stream, decoder_factories=[DecoderFactory()]).iter_decoded_messages([IMAGES])

@@ -72,7 +72,16 @@ def sandbox(tmp_path):
         env = {"PATH": path, "HOME": str(tmp_path), "CALLS": str(calls), "STUBS": str(stubs), "PIP_FAILS": "", **env}
         pipe = subprocess.PIPE
         command = [root / "clad", *arguments]
-        return subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            env=env,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            start_new_session=True,
+            # a job in the background of a script ignores Ctrl-C, and so would its children
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
 
     def run(*arguments, **options):
         calls.write_text("")
