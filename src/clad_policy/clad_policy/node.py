@@ -26,7 +26,7 @@ class PolicyNode(CladNode):
             "the planner's model bundle: a directory, or a name in models/; empty: the first there that sees",
         )
         self.setting("contract", "libero", "the robot: a shipped contract's name or a YAML file")
-        self.setting("provider", "cpu", "what ONNX Runtime computes on: cpu, cuda, tensorrt")
+        self.setting("provider", "cpu", "what computes: cpu, cuda, tensorrt (ONNX Runtime), torch, torch-cuda")
         self.setting("threads", 1, "CPU threads for inference")
         self._worker: Worker | None = None
 

@@ -11,7 +11,8 @@ import numpy as np
 from clad.bench.rows import Call, Measure, weight_bytes
 from clad.encoders.encoder import VISION, Encoder
 from clad.errors import CladError
-from clad.runtime.bundle import ModelBundle, graph_file
+from clad.runtime.bundle import ModelBundle
+from clad.runtime.catalogue import graph_file
 from clad.runtime.ddim import Ddim
 from clad.runtime.probe import sample, seeded_feed
 from clad.runtime.session import PROVIDERS, Session, open_graph

@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -39,25 +38,6 @@ with mujoco.Renderer(model, 32, 32) as renderer:
     renderer.update_scene(data, camera=0)
     r, g, b = renderer.render()[16, 16]
 assert r > g + 50 and r > b + 50, (r, g, b)
-"""
-
-# Another process must hear this one: discovery and the transport, on the domain and range that nodes would use.
-_TALK = """
-import sys, time, rclpy
-from clad_interfaces.msg import ExecutedAction
-rclpy.init()
-node = rclpy.create_node(f"clad_doctor_{sys.argv[1]}")
-if sys.argv[1] == "talk":
-    publisher = node.create_publisher(ExecutedAction, sys.argv[2], 1)
-    while True:
-        publisher.publish(ExecutedAction(values=[0.5], reason="doctor"))
-        time.sleep(0.02)
-heard = []
-node.create_subscription(ExecutedAction, sys.argv[2], heard.append, 1)
-start = time.monotonic()
-while not heard and time.monotonic() < start + 8:
-    rclpy.spin_once(node, timeout_sec=0.1)
-print(f"{time.monotonic() - start:.2f}" if heard and list(heard[0].values) == [0.5] else "")
 """
 
 
@@ -175,33 +155,15 @@ def drawing() -> str:
     return f"works with {' and '.join(works)}" + (f" (not with {rest[0]}; one is enough)" if rest else "")
 
 
-def interfaces() -> str:
-    from clad_interfaces import action, msg, srv
+def _ros(name: str) -> Callable[[], str]:
+    """A check that lives with the ROS packages."""
 
-    names = [n for module in (msg, srv, action) for n in vars(module) if n[0].isupper() and "_" not in n]
-    return f"clad_interfaces has {', '.join(sorted(names))}"
+    def check() -> str:
+        from clad_ros import checks
 
+        return getattr(checks, name)()
 
-def discovery() -> str:
-    """Two processes find each other and a message crosses."""
-    topic = f"/clad_doctor_{os.getpid()}"
-    with tempfile.TemporaryFile() as log:
-        talker = subprocess.Popen([sys.executable, "-c", _TALK, "talk", topic], stderr=log)
-        try:
-            done = subprocess.run(
-                [sys.executable, "-c", _TALK, "listen", topic], capture_output=True, text=True, timeout=60
-            )
-        finally:
-            talker.kill()
-            talker.wait()
-    domain, where = os.environ.get("ROS_DOMAIN_ID", "0"), os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
-    if not done.stdout.strip():
-        said = (done.stderr.strip().splitlines() or ["no message arrived within 8 s"])[-1]
-        raise CladError(
-            f"domain {domain}, range {where}: {said}",
-            "Set ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST, another ROS_DOMAIN_ID (0 to 101), and look for a firewall on loopback",
-        )
-    return f"a message crossed after {done.stdout.strip()} s (domain {domain}, range {where})"
+    return check
 
 
 def models() -> str:
@@ -234,8 +196,8 @@ CHECKS: dict[str, Callable[[], str]] = {
     "packages": packages,
     "libero": libero,
     "drawing": drawing,
-    "interfaces": interfaces,
-    "discovery": discovery,
+    "interfaces": _ros("interfaces"),
+    "discovery": _ros("discovery"),
     "models": models,
     "disk": disk,
 }

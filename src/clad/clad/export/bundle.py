@@ -25,8 +25,8 @@ from clad.export.variants import BATCHES
 from clad.model.config import Dims, PlannerConfig, PolicyConfig
 from clad.model.planner import AnyPlanner
 from clad.model.policy import DiffusionPolicy
-from clad.runtime.bundle import SCHEMA, ModelBundle, load_bundle, sha256_file, weights_file
-from clad.runtime.catalogue import SIDECAR
+from clad.runtime.bundle import SCHEMA, ModelBundle, load_bundle, sha256_file
+from clad.runtime.catalogue import SIDECAR, weights_file
 from clad.runtime.session import open_session
 from clad.train import run as runs
 from clad.train.policy import load_planner

@@ -20,8 +20,8 @@ from onnx import helper, numpy_helper
 
 from clad.export.card import with_variants
 from clad.export.graph import MAX_PARITY, relative_error, require_parity, save_graph, strip_provenance
-from clad.runtime.bundle import ModelBundle, graph_file, load_bundle, sha256_file
-from clad.runtime.catalogue import SIDECAR
+from clad.runtime.bundle import ModelBundle, load_bundle, sha256_file
+from clad.runtime.catalogue import SIDECAR, graph_file
 from clad.runtime.ddim import Ddim
 from clad.runtime.probe import sample, seeded_feed
 from clad.runtime.session import open_session

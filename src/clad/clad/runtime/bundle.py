@@ -13,7 +13,7 @@ import numpy as np
 
 from clad.contract import PROPRIO_VARIANTS, RobotContract, proprio_dim
 from clad.errors import CladError
-from clad.runtime.catalogue import SIDECAR, find_bundle, models_directories
+from clad.runtime.catalogue import PRECISIONS, SIDECAR, find_bundle, graph_file, models_directories
 from clad.runtime.normalisers import ActionScaler, Standardiser
 
 if TYPE_CHECKING:
@@ -22,19 +22,6 @@ if TYPE_CHECKING:
 SCHEMA = 1
 REQUIRED_FILES = ("condition.onnx", "denoiser.onnx")
 _REFETCH = "Export the model again or fetch a fresh copy"
-
-
-PRECISIONS = ("fp32", "int8", "fp16")
-
-
-def graph_file(graph: str, precision: str = "fp32") -> str:
-    """The file of one of a bundle's networks: `planner.onnx`, `planner.int8.onnx`."""
-    return f"{graph}.onnx" if precision == "fp32" else f"{graph}.{precision}.onnx"
-
-
-def weights_file(graph: str) -> str:
-    """The file with a network's weights for torch; only bundles that were exported for it have these."""
-    return "planner.safetensors" if graph == "planner" else "policy.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

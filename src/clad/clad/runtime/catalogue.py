@@ -1,4 +1,7 @@
-"""Which model bundles there are and what they were trained on. Standard library only, so that launch files may ask."""
+"""Which model bundles there are, what they were trained on and how their files are called.
+
+Standard library only, so that launch files may ask.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 from clad.errors import CladError, unknown_name
 
 SIDECAR = "model.json"
+PRECISIONS = ("fp32", "int8", "fp16")
 
 
 def models_directories() -> list[Path]:
@@ -62,3 +66,13 @@ def trained_task(bundle: Path, suite: str = "") -> tuple[str, int]:
             f"{bundle / SIDECAR} is malformed: {error!r}", "Export the model again or fetch a fresh copy"
         ) from error
     return known[0] if known else (suite or "libero_10", 0)
+
+
+def graph_file(graph: str, precision: str = "fp32") -> str:
+    """The file of one of a bundle's networks: `planner.onnx`, `planner.int8.onnx`."""
+    return f"{graph}.onnx" if precision == "fp32" else f"{graph}.{precision}.onnx"
+
+
+def weights_file(graph: str) -> str:
+    """The file with a network's weights for torch; only bundles that were exported for it have these."""
+    return "planner.safetensors" if graph == "planner" else "policy.safetensors"

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime as ort
 
 from clad.errors import CladError, UsageError, unknown_name
+from clad.runtime.catalogue import PRECISIONS, graph_file
 
 if TYPE_CHECKING:
     from clad.runtime.bundle import ModelBundle
@@ -50,8 +51,6 @@ def open_graph(
     `clad export --torch-weights` writes. Raises UsageError for an unknown provider or precision, CladError when the
     bundle has no such file or the provider does not start.
     """
-    from clad.runtime.bundle import PRECISIONS, graph_file
-
     if provider not in {**PROVIDERS, **TORCH_PROVIDERS}:
         raise unknown_name("provider", provider, {**PROVIDERS, **TORCH_PROVIDERS})
     if precision not in PRECISIONS:

@@ -21,7 +21,8 @@ from clad.export.modules import PlannerGraph, SamplerGraph, input_shapes, make_d
 from clad.model.config import Dims, PlannerConfig, PolicyConfig, from_dict
 from clad.model.planner import build_planner
 from clad.model.policy import DiffusionPolicy
-from clad.runtime.bundle import ModelBundle, weights_file
+from clad.runtime.bundle import ModelBundle
+from clad.runtime.catalogue import weights_file
 
 WARM_UP_RUNS = 3  # before a capture, so that libraries have chosen their kernels
 

@@ -54,17 +54,6 @@ def test_installed_packages_match_the_pins_and_a_wrong_one_is_named(monkeypatch)
         doctor.packages()
 
 
-def test_messages_cross_between_processes():
-    assert re.match(r"a message crossed after \d", doctor.discovery())
-
-
-def test_a_middleware_that_is_not_there_is_a_fault_with_a_remedy(monkeypatch):
-    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_absent_cpp")
-    with pytest.raises(CladError, match="rmw_absent_cpp") as error:
-        doctor.discovery()
-    assert "ROS_DOMAIN_ID" in error.value.remedy
-
-
 def test_a_gl_backend_draws_a_red_square():
     assert doctor.drawing().startswith("works with ")
 
