@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from ament_index_python.packages import get_package_share_directory
 
-from clad.cli.options import MODES, OPTIONS, PROTOCOLS, PROVIDERS, VISUALS
+from clad.cli.options import MODES, OPTIONS, PRECISIONS, PROTOCOLS, PROVIDERS, VISUALS
 from clad.cli.outputs import new_folder
 from clad.errors import UsageError, unknown_name
 from clad.runtime.catalogue import find_bundle, trained_task
@@ -51,6 +51,12 @@ def _shared(name: str, *, type: type = str, choices: tuple[str, ...] = ()) -> Ar
     return Argument(name=name, default=text, description=option["help"], choices=choices, type=type)
 
 
+def _switch(name: str) -> Argument:
+    """An argument that is also a switch of the command line."""
+    words = OPTIONS[name.replace("_", "-")]["help"]
+    return Argument(name=name, default="false", description=words, choices=("true", "false"), type=bool)
+
+
 def _boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError(text)
@@ -69,12 +75,12 @@ ARGUMENTS: tuple[Argument, ...] = (
     _shared("max_steps", type=int),
     _shared("model"),
     _shared("provider", choices=PROVIDERS),
+    _shared("precision", choices=PRECISIONS),
+    _switch("fused"),
     _shared("threads", type=int),
     _shared("out"),
     _shared("json"),
-    Argument(
-        name="resume", default="false", description=OPTIONS["resume"]["help"], choices=("true", "false"), type=bool
-    ),
+    _switch("resume"),
     Argument(name="contract", default="libero", description="the robot: a shipped contract's name or a YAML file"),
     Argument(
         name="image_size",
@@ -112,8 +118,12 @@ ARGUMENTS: tuple[Argument, ...] = (
 # recorder before whatever it records, the runner last. They are stopped in the opposite order.
 _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "recorder": ("clad_recorder", "recorder_node", ()),
-    "policy": ("clad_policy", "policy_node", ("contract", "model", "provider", "threads")),
-    "planner": ("clad_planner", "planner_node", ("contract", "model", "provider", "threads", "inference_rate")),
+    "policy": ("clad_policy", "policy_node", ("contract", "model", "provider", "precision", "fused", "threads")),
+    "planner": (
+        "clad_planner",
+        "planner_node",
+        ("contract", "model", "provider", "precision", "threads", "inference_rate"),
+    ),
     "sim_bridge": (
         "clad_sim_bridge",
         "sim_bridge_node",
@@ -127,7 +137,7 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "episode_runner_node",
         (
             *("contract", "suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "max_steps"),
-            *("model", "inference_rate", "out", "json", "resume"),
+            *("model", "precision", "fused", "inference_rate", "out", "json", "resume"),
         ),
     ),
 }

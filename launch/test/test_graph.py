@@ -31,6 +31,8 @@ CHANGED = {
     "max_steps": "99",
     "model": "models/other",
     "provider": "cuda",
+    "precision": "int8",
+    "fused": "true",
     "threads": "2",
     "out": "elsewhere",
     "json": "result.json",
@@ -70,7 +72,9 @@ def test_every_argument_is_described_and_changes_some_node():
 def test_shared_arguments_have_the_command_lines_defaults_and_choices():
     for argument in ARGUMENTS:
         option = OPTIONS.get(argument.name.replace("_", "-"))
-        if option is not None and argument.name != "resume":
+        if option is not None and option.get("action") == "store_true":
+            assert (argument.default, argument.choices) == ("false", ("true", "false"))
+        elif option is not None:
             assert argument.default == ("" if option["default"] is None else str(option["default"]))
             assert argument.choices == tuple(option.get("choices", ()))
 

@@ -38,6 +38,7 @@ class PlannerNode(CladNode):
         self.setting("model", "", "model bundle: a directory, or a name in models/; empty: the first there that sees")
         self.setting("contract", "libero", "the robot: a shipped contract's name or a YAML file")
         self.setting("provider", "cpu", "what computes: cpu, cuda, tensorrt (ONNX Runtime), torch, torch-cuda")
+        self.setting("precision", "fp32", "of the planner's network: fp32, int8, fp16, where the model has it")
         self.setting("threads", 1, "CPU threads for inference")
         self.setting("inference_rate", 25.0, "free-run: how often a plan is made, Hz of wall time")
         self._worker: Worker | None = None
@@ -51,7 +52,11 @@ class PlannerNode(CladNode):
         if not 0 < rate <= 1000:
             raise CladError(f"inference_rate {rate} Hz is impossible", "Give a rate between 0 and 1000")
         self._planner = Planner(
-            self._bundle, self._contract, provider=self.value("provider"), threads=self.value("threads")
+            self._bundle,
+            self._contract,
+            provider=self.value("provider"),
+            threads=self.value("threads"),
+            precision=self.value("precision"),
         )
         self._planner.warm_up()
         self._planner_episode = 0
@@ -79,7 +84,7 @@ class PlannerNode(CladNode):
             self._entities.append(subscribe(Image, topics.image_topic(camera), callback, topics.IMAGE_QOS))
         # the steady clock: in free-run inference keeps its rate whatever sim time does
         self._timer = self.create_timer(1.0 / rate, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self.diagnostics.set(model=self._bundle.id, provider=self.value("provider"))
+        self.diagnostics.set(model=self._bundle.id, provider=self.value("provider"), precision=self.value("precision"))
 
     def release(self) -> None:
         if self._worker is not None:

@@ -27,6 +27,8 @@ class PolicyNode(CladNode):
         )
         self.setting("contract", "libero", "the robot: a shipped contract's name or a YAML file")
         self.setting("provider", "cpu", "what computes: cpu, cuda, tensorrt (ONNX Runtime), torch, torch-cuda")
+        self.setting("precision", "fp32", "of the policy's networks: fp32, int8, fp16, where the model has them")
+        self.setting("fused", False, "sample in one run of the fused sampler, where the model has it")
         self.setting("threads", 1, "CPU threads for inference")
         self._worker: Worker | None = None
 
@@ -34,7 +36,12 @@ class PolicyNode(CladNode):
         self._contract = load_contract(self.value("contract"))
         self._bundle = load_bundle(self.value("model"))
         self._policy = Policy(
-            self._bundle, self._contract, provider=self.value("provider"), threads=self.value("threads")
+            self._bundle,
+            self._contract,
+            provider=self.value("provider"),
+            threads=self.value("threads"),
+            precision=self.value("precision"),
+            fused=self.value("fused"),
         )
         self._policy.warm_up()
         self._seq = self._dropped = 0
@@ -43,7 +50,13 @@ class PolicyNode(CladNode):
         self._subscription = self.create_subscription(
             LatentForesight, topics.LATENT_FORESIGHT, self._on_foresight, topics.INFERENCE_QOS
         )
-        self.diagnostics.set(model=self._bundle.id, provider=self.value("provider"), foresights_dropped=0)
+        self.diagnostics.set(
+            model=self._bundle.id,
+            provider=self.value("provider"),
+            precision=self.value("precision"),
+            fused=self.value("fused"),
+            foresights_dropped=0,
+        )
 
     def release(self) -> None:
         if self._worker is not None:

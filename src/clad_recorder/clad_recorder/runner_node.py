@@ -54,6 +54,8 @@ class EpisodeRunner(Node):
             ("visuals", "full", "the bridge's visuals, for the result file"),
             ("max_steps", 0, "control steps an episode may take; 0: the suite's published limit"),
             ("model", "", "the planner's and the policy's model, for the result file"),
+            ("precision", "fp32", "the planner's and the policy's precision, for the result file"),
+            ("fused", False, "whether the policy samples in one run, for the result file"),
             ("contract", "libero", "the robot: a shipped contract's name or a YAML file"),
             ("out", "runs", "where result.json, bags/ and videos go; must lie below the recorder's root"),
             ("json", "", "also write the result to this file"),
@@ -133,6 +135,8 @@ class EpisodeRunner(Node):
             mode=self.value("mode"),
             visuals=self.value("visuals"),
             model={"name": self._bundle.name, "sha256": self._bundle.sha256},
+            precision=self.value("precision"),
+            fused=self.value("fused"),
         )
         file = self._out / "result.json"
         if file.exists():
@@ -304,6 +308,8 @@ class EpisodeRunner(Node):
             "model": self._bundle.name,
             "model_sha256": self._bundle.sha256,
             "encoder_sha256": self._bundle.encoder_sha256,
+            "precision": self.value("precision"),
+            "fused": self.value("fused"),
             "contract": self._contract.name,
             "contract_hash": self._contract.hash,
         }

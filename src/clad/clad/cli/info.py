@@ -36,14 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--latency", type=options.count, metavar="N", help="time N decisions of the model, without rendering"
     )
-    options.add(parser, "provider", "threads", "json")
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "int8", "fp16"),
-        default="fp32",
-        help="of the networks that --latency runs (default: %(default)s)",
-    )
-    parser.add_argument("--fused", action="store_true", help="let --latency sample in one network, if the model has it")
+    options.add(parser, "provider", "precision", "fused", "threads", "json")
 
 
 def run(args: argparse.Namespace) -> int:

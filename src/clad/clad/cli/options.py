@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from clad.runtime.catalogue import PRECISIONS
+
 PROTOCOLS = ("exact", "classic")
 MODES = ("lockstep", "free-run")
 VISUALS = ("full", "fast")
 PROVIDERS = ("cpu", "cuda", "tensorrt", "torch", "torch-cuda")
-
 
 MOST = 2**32 - 1  # what seeds and step numbers in messages, and numpy's seeds, can hold
 
@@ -77,6 +78,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "choices": PROVIDERS,
         "default": "cpu",
         "help": "what computes: ONNX Runtime on cpu, cuda or tensorrt, or torch; refused when it is not there",
+    },
+    "precision": {
+        "choices": PRECISIONS,
+        "default": "fp32",
+        "help": "of the model's networks: int8 for CPUs, fp16 for GPUs; refused when the model was not exported in it",
+    },
+    "fused": {
+        "action": "store_true",
+        "help": "all sampling steps in one run of the model's fused sampler; refused when it was exported without",
     },
     "threads": {"type": count, "default": 1, "metavar": "N", "help": "CPU threads for inference"},
     "max-steps": {

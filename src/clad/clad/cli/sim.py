@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(
         parser,
         *("suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "model", "max-steps"),
-        *("provider", "threads", "out", "json", "resume"),
+        *("provider", "precision", "fused", "threads", "out", "json", "resume"),
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while the robot moves")
 
@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         "max_steps": args.max_steps,
         "model": bundle.path,
         "provider": args.provider,
+        "precision": args.precision,
+        "fused": str(args.fused).lower(),
         "threads": args.threads,
         "out": out,
         "json": args.json or "",

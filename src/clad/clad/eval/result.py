@@ -18,11 +18,14 @@ from clad.errors import CladError, UsageError
 from clad.eval.episodes import EpisodeSpec
 from clad.eval.machine import machine, versions
 from clad.eval.stats import latency_summary, wilson
+from clad.runtime.catalogue import PRECISIONS
 
 SCHEMA = 1
 OUTCOMES = ("success", "timeout", "aborted")
 # fields that two results must share for their rows to be of one experiment
-SETTINGS = ("suite", "protocol", "mode", "visuals", "model")
+SETTINGS = ("suite", "protocol", "mode", "visuals", "model", "precision", "fused")
+# what files from before these fields were run with
+_ABSENT = {"precision": "fp32", "fused": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +126,7 @@ class EvalResult:
     """A result file in the making. Rows are kept in the order of (suite, task, init_index, seed), however they came.
 
     model: {'name', 'sha256'}. protocol: 'exact' | 'classic' | 'sampled'. started: ISO 8601, UTC. wall_s: seconds that all
-    runs which filled this file took together.
+    runs which filled this file took together. precision, fused: of the networks, as the options of that name.
     """
 
     suite: str
@@ -131,6 +134,8 @@ class EvalResult:
     mode: str
     visuals: str
     model: dict[str, str]
+    precision: str = "fp32"
+    fused: bool = False
     started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
     wall_s: float = 0.0
     machine: dict[str, Any] = field(default_factory=machine)
@@ -188,6 +193,8 @@ class EvalResult:
             "mode": self.mode,
             "visuals": self.visuals,
             "model": self.model,
+            "precision": self.precision,
+            "fused": self.fused,
             "machine": self.machine,
             "versions": self.versions,
             "started": self.started,
@@ -212,6 +219,7 @@ def read_result(path: Path) -> EvalResult:
     except ValueError as error:
         raise CladError(f"{path} is not JSON ({error})", "Remove it or restore a whole copy") from error
     validate(body, str(path))
+    body = {**_ABSENT, **body}
     settings = {name: body[name] for name in (*SETTINGS, "started", "wall_s", "machine", "versions")}
     return EvalResult(**settings, episodes=[EpisodeRecord(**row) for row in body["episodes"]])
 
@@ -251,7 +259,8 @@ def result_schema() -> dict[str, Any]:
     optional = {"type": ["string", "null"]}
 
     def record(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {"type": "object", "required": list(properties), "properties": properties, **more}
+        required = [name for name in properties if name not in _ABSENT]
+        return {"type": "object", "required": required, "properties": properties, **more}
 
     row = record(
         {
@@ -284,6 +293,8 @@ def result_schema() -> dict[str, Any]:
             "mode": {"enum": ["lockstep", "free-run"]},
             "visuals": {"enum": ["full", "fast"]},
             "model": record({"name": text, "sha256": digest}),
+            "precision": {"enum": list(PRECISIONS)},
+            "fused": {"type": "boolean"},
             "machine": {"type": "object"},
             "versions": {"type": "object", "additionalProperties": text},
             "started": text,

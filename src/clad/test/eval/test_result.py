@@ -23,6 +23,8 @@ FIELDS = [
     "mode",
     "visuals",
     "model",
+    "precision",
+    "fused",
     "machine",
     "versions",
     "started",
@@ -99,6 +101,14 @@ def test_read_back_it_is_the_same(tmp_path):
     assert read_result(tmp_path / "result.json").to_dict() == made.to_dict()
 
 
+def test_a_file_from_before_precisions_was_run_in_fp32(tmp_path):
+    body = result(row(0)).to_dict()
+    del body["precision"], body["fused"]
+    (tmp_path / "result.json").write_text(json.dumps(body))
+    old = read_result(tmp_path / "result.json")
+    assert (old.precision, old.fused) == ("fp32", False)
+
+
 def test_writing_leaves_no_other_file_and_a_failed_write_the_old_one(tmp_path):
     file = tmp_path / "result.json"
     result(row(0)).write(file)
@@ -148,6 +158,8 @@ def test_merging_takes_over_rows_and_refuses_another_experiment():
     assert len(made.episodes) == 3 and made.wall_s == 15
     with pytest.raises(CladError, match="visuals is fast, not full"):
         made.merge(result(row(3), visuals="fast"))
+    with pytest.raises(CladError, match="precision is int8, not fp32"):
+        made.merge(result(row(3), precision="int8"))
     with pytest.raises(CladError, match="model is"):
         made.merge(result(row(3), model={"name": "tiny", "sha256": "b" * 64}))
 
