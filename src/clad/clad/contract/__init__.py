@@ -8,6 +8,7 @@ from clad.contract.conventions import (
     quaternion_wxyz_to_xyzw,
     quaternion_xyzw_to_wxyz,
 )
+from clad.contract.driver import DriverSpec, GripperSpec
 from clad.contract.observation import Observation
 from clad.contract.proprio import PROPRIO_VARIANTS, proprio_dim, proprio_vector
 from clad.contract.robot import ActionSpec, CameraSpec, RobotContract, load_contract
@@ -16,6 +17,8 @@ __all__ = [
     "PROPRIO_VARIANTS",
     "ActionSpec",
     "CameraSpec",
+    "DriverSpec",
+    "GripperSpec",
     "Observation",
     "RobotContract",
     "canonical_quaternion",

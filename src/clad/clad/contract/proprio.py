@@ -7,7 +7,7 @@ import numpy as np
 from clad.contract.conventions import canonical_quaternion
 from clad.errors import unknown_name
 
-# variant -> the fields that are concatenated, with their lengths for a 7-joint arm with two fingers
+# variant -> the fields that are concatenated, with their lengths: a 7-joint arm with two fingers, but for arm6_ee7
 PROPRIO_VARIANTS: dict[str, tuple[tuple[str, int], ...]] = {
     "joint14": (("joint_position", 7), ("joint_velocity", 7)),
     "joint16": (("joint_position", 7), ("joint_velocity", 7), ("gripper_position", 2)),
@@ -15,6 +15,13 @@ PROPRIO_VARIANTS: dict[str, tuple[tuple[str, int], ...]] = {
     "joint16_ee7": (
         ("joint_position", 7),
         ("joint_velocity", 7),
+        ("gripper_position", 2),
+        ("ee_position", 3),
+        ("ee_quaternion", 4),
+    ),
+    "arm6_ee7": (  # joint16_ee7 of a 6-joint arm
+        ("joint_position", 6),
+        ("joint_velocity", 6),
         ("gripper_position", 2),
         ("ee_position", 3),
         ("ee_quaternion", 4),

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import yaml
 
+from clad.contract.driver import DriverSpec, GripperSpec, driver_problems
+from clad.contract.limits import SafetyLimits, limit_problems
 from clad.errors import CladError, unknown_name
 
 REPRESENTATIONS = ("JOINT_POSITION", "JOINT_DELTA", "OSC_POSE_DELTA", "EE_POSE", "EE_TWIST")
+UNHASHED = ("description", "driver", "limits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,11 @@ class ActionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RobotContract:
-    """What a robot is. A model is trained for one contract and refuses any other (see `hash`)."""
+    """What a robot is. A model is trained for one contract and refuses any other (see `hash`).
+
+    driver: how its own driver is spoken to; None where there is none, as in LIBERO.
+    limits: what it may be told to do; None where nobody has said, and nothing that moves an arm accepts that.
+    """
 
     name: str
     description: str
@@ -48,6 +55,8 @@ class RobotContract:
     cameras: dict[str, CameraSpec]
     control_rate: float
     action: ActionSpec
+    driver: DriverSpec | None = None
+    limits: SafetyLimits | None = None
 
     @property
     def control_period(self) -> float:
@@ -56,9 +65,8 @@ class RobotContract:
 
     @property
     def hash(self) -> str:
-        """SHA-256 over every field but the description: equal hash, equal robot."""
-        body = asdict(self)
-        del body["description"]
+        """SHA-256 over what a model depends on: equal hash, equal robot, whatever its driver and its description."""
+        body = {name: value for name, value in asdict(self).items() if name not in UNHASHED}
         return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
@@ -84,6 +92,10 @@ def load_contract(name_or_path: str) -> RobotContract:
     try:
         body["cameras"] = {k: _build(CameraSpec, v, f"cameras.{k}") for k, v in body["cameras"].items()}
         body["action"] = _build(ActionSpec, body["action"], "action")
+        if body.get("limits") is not None:
+            body["limits"] = _build(SafetyLimits, body["limits"], "limits")
+        if "driver" in body:
+            body["driver"] = _driver(body["driver"])
         contract = _build(RobotContract, body, "")
     except (KeyError, AttributeError, TypeError) as error:
         raise CladError(
@@ -98,7 +110,15 @@ def _build(cls, body: dict, where: str):
     for key in body:
         if key not in known:
             raise unknown_name("contract field", f"{where}.{key}".lstrip("."), known)
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in body.items()})
+    return cls(**{k: _frozen(v) for k, v in body.items()})
+
+
+def _frozen(value):
+    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
+
+
+def _driver(body: dict) -> DriverSpec:
+    return _build(DriverSpec, {**body, "gripper": _build(GripperSpec, body["gripper"], "driver.gripper")}, "driver")
 
 
 def _validate(c: RobotContract, source: str) -> None:
@@ -116,5 +136,15 @@ def _validate(c: RobotContract, source: str) -> None:
         problems.append("joint names repeat")
     if not c.control_rate > 0:
         problems.append("control_rate must be positive")
+    if c.limits is not None:
+        problems += limit_problems(c.limits, len(c.joint_names))
+    if c.driver is not None:
+        problems += driver_problems(
+            c.driver,
+            joints=len(c.joint_names),
+            fingers=len(c.gripper_joint_names),
+            cameras=set(c.cameras),
+            representation=a.representation,
+        )
     if problems:
         raise CladError(f"robot contract {source}: {'; '.join(problems)}", "Correct the file")

@@ -8,14 +8,14 @@ import pytest
 from clad.contract import PROPRIO_VARIANTS, proprio_dim, proprio_vector
 from clad.errors import UsageError
 
-LENGTHS = {"joint14": 14, "joint16": 16, "ee9": 9, "joint16_ee7": 23}
+LENGTHS = {"joint14": 14, "joint16": 16, "ee9": 9, "joint16_ee7": 23, "arm6_ee7": 21}
 
 
-def episode(steps=5):
+def episode(steps=5, joints=7):
     rng = np.random.default_rng(0)
     return SimpleNamespace(
-        joint_position=rng.standard_normal((steps, 7)),
-        joint_velocity=rng.standard_normal((steps, 7)),
+        joint_position=rng.standard_normal((steps, joints)),
+        joint_velocity=rng.standard_normal((steps, joints)),
         gripper_position=rng.standard_normal((steps, 2)),
         ee_position=rng.standard_normal((steps, 3)),
         ee_quaternion=rng.standard_normal((steps, 4)),
@@ -24,7 +24,7 @@ def episode(steps=5):
 
 @pytest.mark.parametrize("variant", PROPRIO_VARIANTS)
 def test_rows_of_an_episode_are_the_vectors_of_its_observations(variant):
-    whole = episode()
+    whole = episode(joints=6 if variant == "arm6_ee7" else 7)
     rows = proprio_vector(whole, variant)
     assert rows.shape == (5, LENGTHS[variant]) and rows.dtype == np.float32 and proprio_dim(variant) == LENGTHS[variant]
     for t in range(5):
