@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from clad.contract import Observation, RobotContract
 from clad.errors import CladError
+from clad.runtime.execution import TimedChunk
 from clad.runtime.types import Chunk, Foresight
 from clad_interfaces.msg import ActionChunk, LatentForesight
 from clad_ros.stamps import control_period_ns, duration_msg, seconds_to_ns, time_msg, to_ns
@@ -236,6 +237,19 @@ def chunk_values(message: ActionChunk, contract: RobotContract) -> np.ndarray:
     if not np.isfinite(values).all():
         raise CladError("action_chunk: a value is not finite")
     return values
+
+
+def timed_chunk(message: ActionChunk, contract: RobotContract) -> TimedChunk:
+    """The chunk with its schedule, for a ChunkExecutor; raises CladError as `chunk_values` does."""
+    return TimedChunk(
+        values=chunk_values(message, contract),
+        start=to_ns(message.header.stamp),
+        step_dt=to_ns(message.step_dt),
+        valid_until=to_ns(message.valid_until),
+        obs_stamp=to_ns(message.obs_stamp),
+        seq=message.seq,
+        publisher=message.model_id,
+    )
 
 
 def _floats(values: np.ndarray) -> array.array:

@@ -14,9 +14,9 @@ from rclpy.publisher import Publisher
 
 from clad.contract import RobotContract, hold_action, wire_to_native
 from clad.errors import CladError
-from clad.runtime.chunks import sample
+from clad.runtime.execution import HOLDS, REFUSALS, ChunkExecutor, TimedChunk
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction, LatentForesight
-from clad_ros.convert import chunk_values
+from clad_ros.convert import timed_chunk
 from clad_ros.diagnostics import Diagnostics
 from clad_ros.stamps import SECOND, to_ns
 from clad_sim_bridge.episode import Run
@@ -30,6 +30,7 @@ class Settings:
 
     mode: str
     visuals: str
+    execution: str
     execute_steps: int
     republish_after: float
     chunk_timeout: float
@@ -94,6 +95,9 @@ class Driver:
             max_steps=max_steps or env.max_steps,
             scene_hash=env.scene_hash(),
             driven=driven,
+            executor=ChunkExecutor(
+                self._settings.execution, self._contract.action, execute_steps=self._settings.execute_steps
+            ),
         )
         self._streams.clock(simulation.now)
         self._status.publish(run.status(simulation))
@@ -137,28 +141,30 @@ class Driver:
             self.run.latency.planned(message.seq, to_ns(message.plan_latency) / SECOND)
 
     def on_chunk(self, message: ActionChunk) -> None:
-        """Lock-step: execute it if it answers the present observation. Free-run: keep the newest."""
+        """Lock-step: execute it if it answers the present observation. Free-run: the executor decides."""
         run = self.run
         if run is None or not run.running or message.episode != run.id:
             return  # of an episode that is over: late, not wrong
         try:
-            values = chunk_values(message, self._contract)
+            chunk = timed_chunk(message, self._contract)
             if run.lockstep and message.steps % self._settings.execute_steps:
                 raise CladError(
                     f"action_chunk: execute_steps {self._settings.execute_steps} does not divide {message.steps} steps"
                 )
         except CladError as error:
-            self._refused += 1
-            self._diagnostics.error(f"chunk refused: {error}", refused_chunks=self._refused)
+            self._refuse(str(error))
             return
-        stamp = to_ns(message.obs_stamp)
-        run.latency.received(stamp, message.foresight_seq, to_ns(message.policy_latency) / SECOND)
+        run.latency.received(chunk.obs_stamp, message.foresight_seq, to_ns(message.policy_latency) / SECOND)
         if run.lockstep:
-            if stamp == run.awaited:
+            if chunk.obs_stamp == run.awaited:
                 self._diagnostics.ok(f"episode {run.id} runs")
-                self._guarded(self._execute_chunk, message, values)
-        elif run.chunk is None or stamp >= to_ns(run.chunk.obs_stamp):
-            run.chunk, run.chunk_values = message, values
+                self._guarded(self._execute_chunk, chunk)
+            return
+        flag = run.executor.accept(chunk, self._simulation.now)
+        if flag == "other_publisher":
+            self._refuse(f"action_chunk: {REFUSALS[flag]}")
+        elif flag != "accepted":
+            self._diagnostics.set(**{f"refused_{flag}": run.executor.refused[flag]})
 
     def watch(self) -> None:
         """Lock-step: a lost message costs time, not the episode. What the planner needs is sent again after a while."""
@@ -178,7 +184,7 @@ class Driver:
             run.sent_wall = wall
 
     def tick(self) -> None:
-        """Free-run: one control step with whatever the newest chunk says for the present time, or a hold."""
+        """Free-run: one control step with whatever the chunks say for the present time, or a hold."""
         run = self.run
         if run is not None and run.running:
             self._guarded(self._free_step)
@@ -187,30 +193,29 @@ class Driver:
 
     def _free_step(self) -> None:
         run, simulation, spec = self.run, self._simulation, self._contract.action
-        action, reason, seq = None, "no chunk has arrived yet", 0
-        if run.chunk is not None:
-            c = run.chunk
-            due = sample(
-                run.chunk_values, to_ns(c.header.stamp), to_ns(c.step_dt), simulation.now, to_ns(c.valid_until)
-            )
-            action, reason, seq = due.action, f"the newest chunk has no step for now: {due.flag}", c.seq
-        if action is None:
+        due = run.executor.action(simulation.now)
+        if due.action is None:
             run.holds += 1
+            reason = HOLDS[due.flag]
             self._diagnostics.warn(f"holding: {reason}", holds=run.holds)
             self._execute(hold_action(spec, run.gripper), ExecutedAction.SOURCE_HOLD, reason=reason)
         else:
             self._diagnostics.ok(f"episode {run.id} runs", holds=run.holds)
-            self._execute(wire_to_native(action, spec), ExecutedAction.SOURCE_CHUNK, chunk_seq=seq)
+            self._execute(wire_to_native(due.action, spec), ExecutedAction.SOURCE_CHUNK, chunk_seq=due.seq)
         if run.running:
             self._observation(images=simulation.log.steps % self._settings.camera_every == 0)
 
-    def _execute_chunk(self, message: ActionChunk, values: np.ndarray) -> None:
+    def _refuse(self, reason: str) -> None:
+        self._refused += 1
+        self._diagnostics.error(f"chunk refused: {reason}", refused_chunks=self._refused)
+
+    def _execute_chunk(self, chunk: TimedChunk) -> None:
         run = self.run
         run.awaited = -1
-        for i, action in enumerate(wire_to_native(values[: self._settings.execute_steps], self._contract.action)):
+        for i, action in enumerate(wire_to_native(chunk.values[: self._settings.execute_steps], self._contract.action)):
             if i:  # joints at the control rate; images only where a plan is wanted
                 self._observation(images=False)
-            self._execute(action, ExecutedAction.SOURCE_CHUNK, chunk_seq=message.seq)
+            self._execute(action, ExecutedAction.SOURCE_CHUNK, chunk_seq=chunk.seq)
             if not run.running:
                 return
         self._observation(images=True)

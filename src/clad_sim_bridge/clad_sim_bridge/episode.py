@@ -6,11 +6,11 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-import numpy as np
 from rclpy.task import Future
 
+from clad.runtime.execution import ChunkExecutor
 from clad_interfaces.action import RunEpisode
-from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction
+from clad_interfaces.msg import EpisodeStatus, ExecutedAction
 from clad_ros.stamps import SECOND, time_msg
 from clad_sim_bridge.latency import LatencyMeter
 from clad_sim_bridge.simulation import Simulation
@@ -26,7 +26,8 @@ class Run:
     driven: a RunEpisode goal wants the outcome, so a policy that never answers must end the episode.
     awaited: lock-step, the stamp of the observation whose chunk is waited for; -1 when none is.
     asked_wall: when that observation first went out; sent_wall: when it went out last.
-    gripper: the last gripper command, which a hold keeps. finished: resolves to the RunEpisode result.
+    gripper: the last gripper command, which a hold keeps.
+    executor: free-run, the chunks that may act. finished: resolves to the RunEpisode result.
     """
 
     id: int
@@ -42,6 +43,7 @@ class Run:
     max_steps: int
     scene_hash: str
     driven: bool
+    executor: ChunkExecutor
     finished: Future = field(default_factory=Future)
     phase: int = EpisodeStatus.RUNNING
     reason: str = ""
@@ -51,8 +53,6 @@ class Run:
     started_wall: float = field(default_factory=time.monotonic)
     gripper: float = -1.0
     holds: int = 0
-    chunk: ActionChunk | None = None
-    chunk_values: np.ndarray | None = None
     resend: deque[ExecutedAction] = field(default_factory=lambda: deque(maxlen=MAX_RESEND))
     latency: LatencyMeter = field(default_factory=LatencyMeter)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
@@ -15,6 +16,7 @@ from rclpy.clock import Clock, ClockType
 from clad.contract import load_contract
 from clad.errors import CladError, UsageError, unknown_name
 from clad.runtime.bundle import load_bundle
+from clad.runtime.execution import STRATEGIES
 from clad.sim.libero_env import VISUALS
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, LatentForesight
@@ -53,6 +55,9 @@ class SimBridge(CladNode):
         self.setting(
             "chunk_timeout", 60.0, "lock-step: wall seconds without a chunk until a RunEpisode goal is aborted"
         )
+        self.setting(
+            "execution", "hold", f"free-run: how chunks join: {', '.join(STRATEGIES)}; lock-step is always sync"
+        )
         self.setting("real_time_factor", 1.0, "free-run: simulated seconds per wall second aimed at")
         self.setting("camera_rate", 0.0, "free-run: images per simulated second; 0: one at every control step")
         self._driver: Driver | None = None
@@ -64,6 +69,7 @@ class SimBridge(CladNode):
         settings = Settings(
             mode=self._choice("mode", MODES),
             visuals=self._choice("visuals", VISUALS),
+            execution=self._choice("execution", STRATEGIES),
             execute_steps=self.value("execute_steps") or load_bundle(self.value("model")).execute_steps,
             republish_after=self.value("republish_after"),
             chunk_timeout=self.value("chunk_timeout"),
@@ -121,7 +127,7 @@ class SimBridge(CladNode):
         self._timer.timer_period_ns = max(self._due - time.monotonic_ns(), 1)
         self._timer.reset()
 
-    def _choice(self, name: str, valid: tuple[str, ...]) -> str:
+    def _choice(self, name: str, valid: Iterable[str]) -> str:
         if self.value(name) not in valid:
             raise unknown_name(name, self.value(name), valid)
         return self.value(name)
