@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
+from typing import get_type_hints
 
 import yaml
 
 from clad.contract.driver import DriverSpec, GripperSpec, driver_problems
 from clad.contract.limits import SafetyLimits, limit_problems
 from clad.errors import CladError, unknown_name
+from clad.typed import typed
 
 REPRESENTATIONS = ("JOINT_POSITION", "JOINT_DELTA", "OSC_POSE_DELTA", "EE_POSE", "EE_TWIST")
+MOST_CONTROL_RATE, MOST_PIXELS = 10_000.0, 4096
+LEAST_SCALE = 1e-9  # float32 on the wire still tells actions apart
 UNHASHED = ("description", "driver", "limits")
 
 
@@ -86,7 +90,11 @@ def load_contract(name_or_path: str) -> RobotContract:
             raise unknown_name(
                 "robot", name_or_path, (f.name[:-5] for f in shipped.iterdir() if f.name.endswith(".yaml"))
             )
-    body = yaml.safe_load(source.read_text())
+    try:
+        body = yaml.safe_load(source.read_bytes())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise CladError(f"robot contract {source} is not YAML: {reason}", "Correct the file") from error
     if not isinstance(body, dict):
         raise CladError(f"robot contract {source} is not a mapping", "See clad/contract/robots/libero.yaml")
     try:
@@ -97,7 +105,7 @@ def load_contract(name_or_path: str) -> RobotContract:
         if "driver" in body:
             body["driver"] = _driver(body["driver"])
         contract = _build(RobotContract, body, "")
-    except (KeyError, AttributeError, TypeError) as error:
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise CladError(
             f"robot contract {source} is malformed: {error}", "See clad/contract/robots/libero.yaml"
         ) from error
@@ -106,15 +114,11 @@ def load_contract(name_or_path: str) -> RobotContract:
 
 
 def _build(cls, body: dict, where: str):
-    known = {f.name for f in fields(cls)}
+    known = get_type_hints(cls)
     for key in body:
         if key not in known:
             raise unknown_name("contract field", f"{where}.{key}".lstrip("."), known)
-    return cls(**{k: _frozen(v) for k, v in body.items()})
-
-
-def _frozen(value):
-    return tuple(_frozen(v) for v in value) if isinstance(value, list) else value
+    return cls(**{key: typed(known[key], value, f"{where}.{key}".lstrip(".")) for key, value in body.items()})
 
 
 def _driver(body: dict) -> DriverSpec:
@@ -130,12 +134,14 @@ def _validate(c: RobotContract, source: str) -> None:
         problems.append("action.names, units and scale differ in length")
     elif not 0 <= a.gripper_index < len(a.names):
         problems.append("action.gripper_index is outside action.names")
-    if any(not s > 0 for s in a.scale):
+    if any(not LEAST_SCALE < s < 1 / LEAST_SCALE for s in a.scale):
         problems.append("action.scale must be positive")
     if len(set(c.joint_names + c.gripper_joint_names)) != len(c.joint_names + c.gripper_joint_names):
         problems.append("joint names repeat")
-    if not c.control_rate > 0:
-        problems.append("control_rate must be positive")
+    if not 1 / MOST_CONTROL_RATE <= c.control_rate <= MOST_CONTROL_RATE:
+        problems.append(f"control_rate must be positive, and at most {MOST_CONTROL_RATE:g} Hz")
+    if not 0 < c.image_size <= MOST_PIXELS:
+        problems.append(f"image_size must be 1 to {MOST_PIXELS} pixels")
     if c.limits is not None:
         problems += limit_problems(c.limits, len(c.joint_names))
     if c.driver is not None:
