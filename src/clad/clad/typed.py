@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
+
+MOST = 1e300  # beyond it a float overflows in the first product; NaN is not below it either
 
 
 def typed(kind: Any, value: Any, where: str) -> Any:
@@ -26,7 +27,7 @@ def typed(kind: Any, value: Any, where: str) -> Any:
             return tuple(typed(part, item, f"{where}[{i}]") for i, (part, item) in enumerate(zip(parts, value)))
     elif origin is dict and isinstance(value, dict):
         return {typed(str, k, f"a key of {where}"): typed(parts[1], v, f"{where}.{k}") for k, v in value.items()}
-    elif kind is float and _is_number(value) and abs(value) < 1e300:
+    elif kind is float and _is_number(value) and -MOST < value < MOST:
         return float(value)
     elif kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
@@ -38,7 +39,7 @@ def typed(kind: Any, value: Any, where: str) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _words(kind: Any) -> str:

@@ -11,9 +11,11 @@ import numpy as np
 
 from clad.errors import CladError
 from clad.runtime.session import open_session
+from clad.typed import typed
 
 SCHEMA = 1
 VISION, TEXT, TOKENIZER, SIDECAR = "vision.onnx", "text.onnx", "tokenizer.json", "encoder.json"
+MOST_TOKENS = 1 << 20
 FILES = (VISION, TEXT, TOKENIZER)
 
 
@@ -32,10 +34,15 @@ def read_sidecar(path: Path) -> dict:
     if not sidecar.is_file():
         raise CladError(f"{path} is not an encoder: it has no {SIDECAR}", remedy)
     try:
-        body = json.loads(sidecar.read_text())
-        schema, files, sha256 = body["schema"], body["files"], body["sha256"]
-        body["name"], body["vision"]["outputs"], body["text"]["dim"], body["text"]["max_tokens"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        body = json.loads(sidecar.read_bytes())
+        schema, files = body["schema"], typed(dict[str, str], body["files"], "files")
+        sha256 = typed(str, body["sha256"], "sha256")
+        typed(str, body["name"], "name")
+        typed(dict[str, int], body["vision"]["outputs"], "vision.outputs")
+        typed(int, body["text"]["dim"], "text.dim")
+        if not 0 < typed(int, body["text"]["max_tokens"], "text.max_tokens") <= MOST_TOKENS:
+            raise ValueError(f"text.max_tokens is not 1 to {MOST_TOKENS}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CladError(f"{sidecar} is malformed: {error!r}", remedy) from error
     if schema != SCHEMA:
         raise CladError(f"{sidecar} has schema {schema}, this version reads {SCHEMA}", remedy)
@@ -71,9 +78,21 @@ class Encoder:
         self._vision = open_session(path / VISION, provider=provider, threads=threads)
         # An instruction is encoded once an episode: the text model always runs on the CPU, whatever the images do.
         self._text = open_session(path / TEXT, provider="cpu", threads=threads)
+        self._check_outputs()
         self._tokenizer = Tokenizer.from_file(str(path / TOKENIZER))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(sidecar["text"]["max_tokens"])
+
+    def _check_outputs(self) -> None:
+        """Raises CladError unless the networks have the features that the sidecar tells of."""
+        vision = {output.name: output.shape[-1] for output in self._vision.get_outputs()}
+        text = {output.name: output.shape[-1] for output in self._text.get_outputs()}
+        if vision != self.feature_dims or text != {"sentence": self.text_dim}:
+            raise CladError(
+                f"{self.path / SIDECAR} tells of features {self.feature_dims} and text {self.text_dim}, its networks "
+                f"give {vision} and {text}",
+                "Write the encoder again with: clad export encoder --out DIR",
+            )
 
     def images(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Features of uint8 rgb (B, H, W, 3), row 0 at the top: name -> (B, D) float32."""
