@@ -1,0 +1,1 @@
+"""What stands between an action chunk and an arm's driver, without ROS: conversion, kinematics, trajectories."""
