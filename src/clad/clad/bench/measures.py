@@ -15,6 +15,7 @@ from clad.runtime.bundle import ModelBundle
 from clad.runtime.catalogue import graph_file
 from clad.runtime.ddim import Ddim
 from clad.runtime.probe import sample, seeded_feed
+from clad.runtime.samplers import make_sampler
 from clad.runtime.session import PROVIDERS, Session, open_graph
 
 if TYPE_CHECKING:
@@ -79,13 +80,13 @@ def _decision(
             return _torch_session(bundle, graph, modules)
         return open_graph(bundle, graph, provider=provider, threads=threads, precision=precision)
 
-    d = bundle.diffusion
-    ddim = Ddim(train_steps=d.train_steps, sample_steps=d.sample_steps, prediction=d.prediction)
+    d, sampler = bundle.diffusion, make_sampler(bundle.diffusion)
     sessions = {g: open_(g) for g in (["planner"] if bundle.has_planner else []) + ["condition", "denoiser"]}
     feeds = {g: seeded_feed(s, batch=1, seed=0, train_steps=d.train_steps) for g, s in sessions.items()}
     size = {g: weight_bytes(bundle.path / graph_file(g, precision)) for g in sessions}
     suffix = "".join(f" {word}" for word in (precision, provider) if word not in ("fp32", "cpu", "cuda"))
-    noise = np.random.default_rng(0).standard_normal(feeds["denoiser"]["noisy"].shape).astype(np.float32)
+    shape = (sampler.draws, *feeds["denoiser"]["noisy"].shape)
+    noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
     def one(graph: str) -> Call:
         session, feed = sessions[graph], feeds[graph]
@@ -96,7 +97,9 @@ def _decision(
         return sessions["condition"].run(OUTPUTS["condition"], feeds["condition"])[0]
 
     def baseline(*graphs: str) -> Call | None:
-        return eager.call(graphs, {**feeds, "sampler": {"noise": noise}}) if eager and precision == "fp32" else None
+        if eager is None or precision != "fp32" or not eager.has(graphs):
+            return None
+        return eager.call(graphs, {**feeds, "sampler": {"noise": noise[0]}})
 
     names = {"planner": "plan", "condition": "condition", "denoiser": "denoise step"}
     measures = [
@@ -110,17 +113,17 @@ def _decision(
     measures.append(
         Measure(
             name="chunk" + suffix,
-            call=lambda: sample(sessions["denoiser"], ddim, condition=condition(), noise=noise),
+            call=lambda: sample(sessions["denoiser"], sampler, condition=condition(), noise=noise),
             **chunk,
             baseline=baseline("condition", "sampler"),
         )
     )
-    if provider == TORCH_CUDA or graph_file("sampler", precision) in bundle.files:
-        sampler = open_("sampler")
+    if (provider == TORCH_CUDA and "sampler" in modules) or graph_file("sampler", precision) in bundle.files:
+        fused = open_("sampler")
         measures.append(
             Measure(
                 name="chunk fused" + suffix,
-                call=lambda: sampler.run(["chunk"], {"condition": condition(), "noise": noise}),
+                call=lambda: fused.run(["chunk"], {"condition": condition(), "noise": noise[0]}),
                 **chunk,
                 baseline=baseline("condition", "sampler"),
             )
@@ -168,7 +171,7 @@ def _torch_modules(bundle: ModelBundle, threads: int) -> dict[str, nn.Module]:
         return {}
     import torch
 
-    from clad.export.modules import PlannerGraph, SamplerGraph, make_ddim, policy_graphs
+    from clad.export.modules import PlannerGraph, SamplerGraph, policy_graphs
     from clad.model.config import PlannerConfig, PolicyConfig, from_dict
     from clad.model.planner import build_planner
     from clad.model.policy import DiffusionPolicy
@@ -180,7 +183,9 @@ def _torch_modules(bundle: ModelBundle, threads: int) -> dict[str, nn.Module]:
     )
     dims = _dims(bundle)
     model = DiffusionPolicy(dims, planner, policy)
-    modules = {**policy_graphs(model), "sampler": SamplerGraph(model.denoiser, make_ddim(policy))}
+    modules = policy_graphs(model)
+    if isinstance(sampler := make_sampler(bundle.diffusion), Ddim):
+        modules["sampler"] = SamplerGraph(model.denoiser, sampler)
     if bundle.has_planner:
         modules["planner"] = PlannerGraph(build_planner(dims, planner))
     return {name: module.eval().requires_grad_(False) for name, module in modules.items()}
@@ -218,6 +223,10 @@ class _Eager:
     def __init__(self, modules: Mapping[str, nn.Module], device: str) -> None:
         self._modules = {name: module.to(device) for name, module in modules.items()}
         self._device = device
+
+    def has(self, graphs: tuple[str, ...]) -> bool:
+        """Whether there is a module for each: none samples all steps of an ancestral sampler."""
+        return all(graph in self._modules for graph in graphs)
 
     def call(self, graphs: tuple[str, ...], feeds: Mapping[str, Mapping[str, np.ndarray]]) -> Call:
         """Run `graphs` in a row, 'sampler' on the condition that the one before it gave."""

@@ -123,7 +123,7 @@ def sidecar(info: runs.RunInfo, name: str, parity: dict[str, float], files: dict
             "train_steps": policy.train_steps,
             "schedule": "squaredcos_cap_v2",
             "prediction": policy.prediction,
-            "sampler": "ddim",
+            "sampler": policy.sampler,
             "sample_steps": policy.sample_steps,
         },
         "tasks": list(info.tasks),

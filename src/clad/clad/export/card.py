@@ -36,7 +36,7 @@ diffusion policy conditioned on that foresight (`{policy["foresight"]}`).
 
 Encoder `{body["encoder"]["name"]}` ({body["encoder"]["sha256"][:12]}), features {", ".join(body["features"])} of cameras {", ".join(body["cameras"])};
 proprio `{body["proprio_variant"]}`. Chunks of {body["horizon"]} actions, {body["execute_steps"]} executed before the next plan; diffusion with {d["train_steps"]} steps
-predicting the {d["prediction"]}, sampled with {d["sample_steps"]} DDIM steps. Opset {body["opset"]}, fp32.
+predicting the {d["prediction"]}, sampled with {d["sample_steps"]} {d["sampler"].upper()} steps. Opset {body["opset"]}, fp32.
 
 ## Trained on
 

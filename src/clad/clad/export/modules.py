@@ -93,11 +93,6 @@ def policy_graphs(policy: DiffusionPolicy) -> dict[str, nn.Module]:
     return {"condition": ConditionGraph(policy.condition), "denoiser": DenoiserGraph(policy.denoiser)}
 
 
-def make_ddim(config: PolicyConfig) -> Ddim:
-    """The sampler that a configuration asks for."""
-    return Ddim(train_steps=config.train_steps, sample_steps=config.sample_steps, prediction=config.prediction)
-
-
 def input_shapes(dims: Dims, planner: PlannerConfig, policy: PolicyConfig) -> Mapping[str, tuple[int, ...]]:
     """Shape of every input that any of these networks has, without the batch."""
     chunk, token = (dims.horizon, dims.action), foresight_width(dims, planner)

@@ -24,6 +24,7 @@ from clad.runtime.bundle import ModelBundle, load_bundle, sha256_file
 from clad.runtime.catalogue import SIDECAR, graph_file
 from clad.runtime.ddim import Ddim
 from clad.runtime.probe import sample, seeded_feed
+from clad.runtime.samplers import make_fusable
 from clad.runtime.session import open_session
 
 BATCHES = (1, 2, 5)  # parity is measured at each; the graphs were traced with 2
@@ -43,6 +44,7 @@ def derive_bundle(
     `out/name` may be the source itself; it is replaced once the new bundle is complete and every file's parity is
     measured. model.json changes with it, so the model gets another id. Raises CladError when a file strays too far.
     """
+    ddim = make_fusable(source.diffusion) if fused else None
     final, directory = out / name, out / f".{name}.{os.getpid()}"
     directory.mkdir(parents=True)
     try:
@@ -57,7 +59,7 @@ def derive_bundle(
         if fused:
             denoisers = [graph_file("denoiser", p) for p in ("fp32", *DERIVED_PRECISIONS)]
             for denoiser in (d for d in denoisers if (directory / d).is_file()):
-                model = fuse_sampler(onnx.load(directory / denoiser), _ddim(source))
+                model = fuse_sampler(onnx.load(directory / denoiser), ddim)
                 written += save_graph(model, directory / denoiser.replace("denoiser", "sampler"))
         body |= {"name": name, "created": datetime.now(timezone.utc).isoformat(timespec="seconds")}
         body["files"] |= {file: sha256_file(directory / file) for file in written}
@@ -102,11 +104,11 @@ def limit_of(file: str) -> float:
 
 def measure(fp32: ModelBundle, directory: Path, file: str) -> float:
     """Largest relative error of `directory/file` over BATCHES of seeded inputs, against the bundle's fp32 networks."""
-    graph, ddim = file.split(".")[0], _ddim(fp32)
+    graph = file.split(".")[0]
     session = open_session(directory / file)
     outputs = [o.name for o in session.get_outputs()]
     if graph == "sampler":
-        denoiser = open_session(fp32.path / graph_file("denoiser"))
+        denoiser, ddim = open_session(fp32.path / graph_file("denoiser")), make_fusable(fp32.diffusion)
         reference = None
     elif _precision(file) == "fp32":
         from onnx.reference import ReferenceEvaluator
@@ -117,7 +119,11 @@ def measure(fp32: ModelBundle, directory: Path, file: str) -> float:
     error = 0.0
     for batch in BATCHES:
         feed = seeded_feed(session, batch=batch, seed=batch, train_steps=fp32.diffusion.train_steps)
-        expected = reference.run(outputs, feed) if reference else [sample(denoiser, ddim, **feed)]
+        expected = (
+            reference.run(outputs, feed)
+            if reference
+            else [sample(denoiser, ddim, condition=feed["condition"], noise=feed["noise"][None])]
+        )
         errors = (relative_error(v, r) for v, r in zip(session.run(outputs, feed), expected, strict=True))
         error = max(error, *errors)
     return error
@@ -168,7 +174,7 @@ def fuse_sampler(denoiser: onnx.ModelProto, ddim: Ddim) -> onnx.ModelProto:
 
 
 def _ddim_step(here: str, x: str, prediction: str, after: str, *, predicts_sample: bool) -> list[onnx.NodeProto]:
-    """x -> `after`, in the same operations and order as Ddim.__call__."""
+    """x -> `after`, in the same operations and order as Ddim._back."""
     known, other = ("signal", "noise") if predicts_sample else ("noise", "signal")
     derived = here + "derived"
     sample_name, epsilon = (prediction, derived) if predicts_sample else (derived, prediction)
@@ -241,8 +247,3 @@ def _join_kept(graph: onnx.GraphProto, keep: set[str]) -> None:
 
 def _precision(file: str) -> str:
     return next((p for p in DERIVED_PRECISIONS if file.endswith(f".{p}.onnx")), "fp32")
-
-
-def _ddim(bundle: ModelBundle) -> Ddim:
-    d = bundle.diffusion
-    return Ddim(train_steps=d.train_steps, sample_steps=d.sample_steps, prediction=d.prediction)

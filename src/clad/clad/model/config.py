@@ -17,7 +17,8 @@ import yaml
 from clad.contract import PROPRIO_VARIANTS
 from clad.errors import UsageError, unknown_name
 from clad.model.variants import VARIANTS
-from clad.runtime.ddim import PREDICTIONS
+from clad.runtime.diffusion import PREDICTIONS
+from clad.runtime.samplers import SAMPLERS
 
 PLANNERS = ("clad", "lbp")
 ATTENTIONS = ("proprio_queries_semantic", "semantic_queries_proprio", "symmetric")
@@ -112,6 +113,7 @@ class PolicyConfig:
     foresight: which foresights condition it; none is the policy-only variant. observation: width of o^p and o^s.
     width, blocks: of the MLP-ResNet denoiser, and the condition's width. time_features: of the step's embedding.
     prediction: what the denoiser predicts, the clean chunk or the noise. train_steps, sample_steps: of diffusion.
+    sampler: how a chunk is made from noise at run time; ddpm draws more noise on the way, ddim does not.
     execute_steps: how many of a chunk's steps run before the next plan; divides tau.
     """
 
@@ -122,6 +124,7 @@ class PolicyConfig:
     dropout: float = 0.1
     time_features: int = 64
     prediction: str = "sample"
+    sampler: str = "ddim"
     train_steps: int = 100
     sample_steps: int = 10
     execute_steps: int = 6
@@ -132,6 +135,7 @@ class PolicyConfig:
         )
         _one_of(self, "foresight", FORESIGHTS)
         _one_of(self, "prediction", PREDICTIONS)
+        _one_of(self, "sampler", tuple(SAMPLERS))
         _fraction(self, "dropout")
         if self.time_features % 2:
             raise UsageError(f"policy.time_features {self.time_features} is odd", "Sines and cosines come in pairs")

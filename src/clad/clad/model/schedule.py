@@ -1,11 +1,11 @@
-"""The forward process of diffusion in torch; the reverse one, DDIM, is runtime/ddim.py, shared with inference."""
+"""The forward process of diffusion in torch; the reverse one is runtime/diffusion.py's, shared with inference."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-from clad.runtime.ddim import alphas_bar
+from clad.runtime.diffusion import alphas_bar
 
 
 class NoiseSchedule(nn.Module):

@@ -15,6 +15,7 @@ from clad.contract import PROPRIO_VARIANTS, RobotContract, proprio_dim
 from clad.errors import CladError
 from clad.runtime.catalogue import PRECISIONS, SIDECAR, find_bundle, graph_file, models_directories
 from clad.runtime.normalisers import ActionScaler, Standardiser
+from clad.runtime.samplers import SAMPLERS
 
 if TYPE_CHECKING:
     from clad.encoders.encoder import Encoder
@@ -26,7 +27,7 @@ _REFETCH = "Export the model again or fetch a fresh copy"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diffusion:
-    """How the denoiser was trained and is sampled. schedule: 'squaredcos_cap_v2'; sampler: 'ddim'."""
+    """How the denoiser was trained and is sampled. schedule: 'squaredcos_cap_v2'; sampler: 'ddim' or 'ddpm'."""
 
     train_steps: int
     schedule: str
@@ -243,7 +244,7 @@ def _check_consistency(b: ModelBundle) -> None:
         problems.append("the action normaliser needs low < high")
     if not 1 <= b.execute_steps <= b.horizon or b.horizon % b.execute_steps:
         problems.append(f"execute_steps {b.execute_steps} does not divide the horizon {b.horizon}")
-    if (b.diffusion.schedule, b.diffusion.sampler) != ("squaredcos_cap_v2", "ddim"):
+    if b.diffusion.schedule != "squaredcos_cap_v2" or b.diffusion.sampler not in SAMPLERS:
         problems.append(f"schedule '{b.diffusion.schedule}' with sampler '{b.diffusion.sampler}' is not supported")
     if not b.tasks:
         problems.append("tasks is empty")

@@ -1,4 +1,4 @@
-"""The policy: latent foresight in, an action chunk out (equations 20 to 22), sampled with DDIM."""
+"""The policy: latent foresight in, an action chunk out (equations 20 to 22), sampled step by step or fused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from clad.contract import RobotContract, native_to_wire
 from clad.runtime.bundle import ModelBundle
-from clad.runtime.ddim import Ddim
+from clad.runtime.samplers import make_sampler
 from clad.runtime.session import open_graph
 from clad.runtime.types import Chunk, Foresight
 
@@ -36,18 +36,14 @@ class Policy:
         bundle.require_contract(contract)
         self._bundle = bundle
         self._spec = contract.action
-        self._shape = (1, bundle.horizon, len(contract.action.names))
         placement = {"provider": provider, "threads": threads, "precision": precision}
         self._condition = open_graph(bundle, "condition", **placement)
         self._sample = self._sample_fused if fused else self._sample_steps
         self._network = open_graph(bundle, "sampler" if fused else "denoiser", **placement)
         self._inputs = {i.name: i.shape for i in self._condition.get_inputs()}
-        self._ddim = Ddim(
-            train_steps=bundle.diffusion.train_steps,
-            sample_steps=bundle.diffusion.sample_steps,
-            prediction=bundle.diffusion.prediction,
-        )
-        self._timesteps = {t: np.array([t], dtype=np.int64) for t in self._ddim.timesteps}
+        self._sampler = make_sampler(bundle.diffusion)
+        self._timesteps = {t: np.array([t], dtype=np.int64) for t in self._sampler.timesteps}
+        self._noise_shape = (self._sampler.draws, 1, bundle.horizon, len(contract.action.names))
 
     def act(self, foresight: Foresight) -> Chunk:
         """The chunk of `horizon` actions, in wire units, for the observation behind this foresight."""
@@ -61,12 +57,12 @@ class Policy:
             if name in self._inputs:
                 feed[name] = getattr(foresight, name)[None]
         (condition,) = self._condition.run(["condition"], feed)
-        scaled = self._sample(condition, chunk_noise(foresight.seed, foresight.step, self._shape))
+        scaled = self._sample(condition, chunk_noise(foresight.seed, foresight.step, self._noise_shape))
         values = native_to_wire(self._bundle.action.inverse(scaled[0]), self._spec).astype(np.float32)
         return Chunk(step=foresight.step, values=values, policy_latency=time.perf_counter() - started)
 
     def _sample_steps(self, condition: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        return self._ddim(
+        return self._sampler(
             lambda x, t: self._network.run(
                 ["prediction"], {"condition": condition, "noisy": x, "timestep": self._timesteps[t]}
             )[0],
@@ -74,7 +70,7 @@ class Policy:
         )
 
     def _sample_fused(self, condition: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        return self._network.run(["chunk"], {"condition": condition, "noise": noise})[0]
+        return self._network.run(["chunk"], {"condition": condition, "noise": noise[0]})[0]
 
     def warm_up(self) -> None:
         """Act a few times on zeros, so that the first real chunk is not slow."""
@@ -98,5 +94,8 @@ class Policy:
 
 
 def chunk_noise(seed: int, step: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The sampler's starting noise: float32, a function of the episode's seed and the observation's step alone."""
+    """All the noise of one chunk: float32, a function of the episode's seed and the observation's step alone.
+
+    Along the first axis what a sampler draws, in order: the start, then what an ancestral one adds on the way.
+    """
     return np.random.default_rng([seed, step]).standard_normal(shape).astype(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clad.runtime.ddim import Ddim
+from clad.runtime.diffusion import Sampler
 from clad.runtime.session import Session
 
 
@@ -19,11 +19,11 @@ def seeded_feed(session: Session, *, batch: int, seed: int, train_steps: int) ->
     }
 
 
-def sample(denoiser: Session, ddim: Ddim, *, condition: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """A batch of chunks in [-1, 1], one run of the denoiser a step: (B, W), (B, tau, N) -> (B, tau, N)."""
+def sample(denoiser: Session, sampler: Sampler, *, condition: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """A batch of chunks in [-1, 1], one run of the denoiser a step: (B, W), (draws, B, tau, N) -> (B, tau, N)."""
 
     def denoise(x: np.ndarray, timestep: int) -> np.ndarray:
         timesteps = np.full(len(x), timestep, dtype=np.int64)
         return denoiser.run(["prediction"], {"condition": condition, "noisy": x, "timestep": timesteps})[0]
 
-    return ddim(denoise, noise)
+    return sampler(denoise, noise)

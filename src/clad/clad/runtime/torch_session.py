@@ -17,12 +17,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from clad.errors import CladError
-from clad.export.modules import PlannerGraph, SamplerGraph, input_shapes, make_ddim, policy_graphs
+from clad.export.modules import PlannerGraph, SamplerGraph, input_shapes, policy_graphs
 from clad.model.config import Dims, PlannerConfig, PolicyConfig, from_dict
 from clad.model.planner import build_planner
 from clad.model.policy import DiffusionPolicy
 from clad.runtime.bundle import ModelBundle
 from clad.runtime.catalogue import weights_file
+from clad.runtime.samplers import make_fusable
 
 WARM_UP_RUNS = 3  # before a capture, so that libraries have chosen their kernels
 
@@ -130,7 +131,7 @@ def graph_module(graph: str, model: nn.Module, policy: PolicyConfig) -> nn.Modul
     if graph == "planner":
         return PlannerGraph(model)
     if graph == "sampler":
-        return SamplerGraph(model.denoiser, make_ddim(policy))
+        return SamplerGraph(model.denoiser, make_fusable(policy))
     return policy_graphs(model)[graph]
 
 

@@ -15,7 +15,7 @@ from clad.model.losses import denoising_loss
 from clad.model.planner import AnyPlanner, build_planner
 from clad.model.policy import DiffusionPolicy
 from clad.model.schedule import NoiseSchedule
-from clad.runtime.ddim import Ddim
+from clad.runtime.samplers import make_sampler
 from clad.train import run as runs
 from clad.train.batches import Batch, WindowTensors, with_noise
 from clad.train.loop import Averaged, Log, Stop, autocast, make_optimizer, set_rate, stoppable
@@ -171,16 +171,15 @@ def evaluate(
     stride = max(1, len(windows.imitable) // VALIDATION_WINDOWS)
     batch = windows.take(windows.imitable[::stride])
     condition = condition_on(model, planner, batch, noise=0.0, blind=blind)
-    settings = model.config
-    ddim = Ddim(train_steps=settings.train_steps, sample_steps=settings.sample_steps, prediction=settings.prediction)
+    sampler = make_sampler(model.config)
     device = condition.device
 
     def denoise(noisy: np.ndarray, timestep: int) -> np.ndarray:
         steps = torch.full((len(condition),), timestep, device=device)
         return model.denoiser(condition, torch.from_numpy(noisy).to(device), steps).cpu().numpy()
 
-    noise = np.random.default_rng(0).standard_normal(tuple(batch.chunk.shape)).astype(np.float32)
-    sampled, wanted = ddim(denoise, noise), batch.chunk.cpu().numpy()
+    noise = np.random.default_rng(0).standard_normal((sampler.draws, *batch.chunk.shape)).astype(np.float32)
+    sampled, wanted = sampler(denoise, noise), batch.chunk.cpu().numpy()
     return {
         "motion_error": float(np.abs(sampled - wanted)[..., :-1].mean()),
         "gripper_error": float((np.sign(sampled[..., -1]) != np.sign(wanted[..., -1])).mean()),

@@ -107,7 +107,7 @@ def test_fused_sampler_computes_what_the_stepwise_one_does(bundle, tmp_path, pre
     sampler, denoiser = open_session(file), open_session(bundle.path / "denoiser.onnx")
     for batch in (1, 3):
         feed = seeded_feed(sampler, batch=batch, seed=batch, train_steps=100)
-        expected = sample(denoiser, ddim, **feed)
+        expected = sample(denoiser, ddim, condition=feed["condition"], noise=feed["noise"][None])
         assert expected.std() > 1e-3
         np.testing.assert_allclose(sampler.run(["chunk"], feed)[0], expected, atol=1e-6)
 
