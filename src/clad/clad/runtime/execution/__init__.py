@@ -1,6 +1,21 @@
 """When and how the steps of action chunks are executed; see docs/execution.md."""
 
 from clad.runtime.execution.chunks import Sample, TimedChunk, sample
+from clad.runtime.execution.delayed import DelayedExecution
 from clad.runtime.execution.executor import HOLDS, REFUSALS, STRATEGIES, ChunkExecutor
+from clad.runtime.execution.latency import LatencyModel
+from clad.runtime.execution.rtc import Committed, Continuation
 
-__all__ = ["HOLDS", "REFUSALS", "STRATEGIES", "ChunkExecutor", "Sample", "TimedChunk", "sample"]
+__all__ = [
+    "HOLDS",
+    "REFUSALS",
+    "STRATEGIES",
+    "ChunkExecutor",
+    "Committed",
+    "Continuation",
+    "DelayedExecution",
+    "LatencyModel",
+    "Sample",
+    "TimedChunk",
+    "sample",
+]

@@ -1,0 +1,83 @@
+"""How long chunks take, from stamps: what has been measured of late, without the slow first ones."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+WARM_UP = 3  # measurements left out at the start: caches, threads and discovery are still cold
+HALF_LIFE = 50  # measurements until one counts half: two seconds at 25 Hz
+MOST = 500  # measurements kept; the oldest of them counts 1/1024
+
+# capture -> plan: the foresight is there. -> chunk: the chunk is published. -> execution: its first step acts.
+STAGES = ("plan", "chunk", "execution", "total")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Quantiles in ns over `n` measurements after warm-up, the newest of which weigh most."""
+
+    p50: int
+    p95: int
+    n: int
+
+
+class Decaying:
+    """Quantiles of a quantity that drifts: a measurement's weight halves with every `half_life` that follow it."""
+
+    def __init__(self, *, warm_up: int = WARM_UP, half_life: float = HALF_LIFE) -> None:
+        self._skip, self._decay = warm_up, 0.5 ** (1.0 / half_life)
+        self._values: deque[int] = deque(maxlen=MOST)
+
+    def add(self, value: int) -> None:
+        """One measurement, ns; the first `warm_up` are left out."""
+        if self._skip:
+            self._skip -= 1
+        else:
+            self._values.append(value)
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """None during warm-up."""
+        if not self._values:
+            return None
+        newest_first = list(reversed(self._values))
+        weighted = sorted((value, self._decay**age) for age, value in enumerate(newest_first))
+        return Estimate(p50=_quantile(weighted, 0.5), p95=_quantile(weighted, 0.95), n=len(newest_first))
+
+
+def _quantile(weighted: list[tuple[int, float]], q: float) -> int:
+    """The least value at which the weights up to it make at least the share q of all; `weighted` is sorted."""
+    wanted, reached = q * math.fsum(w for _, w in weighted) * (1 - 1e-12), 0.0
+    for value, weight in weighted:
+        reached += weight
+        if reached >= wanted:
+            return value
+    return weighted[-1][0]
+
+
+class LatencyModel:
+    """Latency of each of STAGES in one clock's time, ns; that clock is ROS time, in which chunks are stamped."""
+
+    def __init__(self, *, warm_up: int = WARM_UP, half_life: float = HALF_LIFE) -> None:
+        self._stages = {stage: Decaying(warm_up=warm_up, half_life=half_life) for stage in STAGES}
+
+    def note(self, stage: str, latency: int) -> None:
+        """One measurement of a stage, ns. A negative one (clocks that disagree, a jump) says nothing and is left out."""
+        if latency >= 0:
+            self._stages[stage].add(latency)
+
+    def estimate(self, stage: str = "total") -> Estimate | None:
+        """None until the stage has been measured after warm-up."""
+        return self._stages[stage].estimate
+
+    def steps(self, step_dt: int) -> int:
+        """Control steps of `step_dt` ns that pass between an observation and its chunk's first step, at p95; 0 unknown."""
+        total = self.estimate()
+        return 0 if total is None else -(-total.p95 // step_dt)
+
+    def values(self) -> dict[str, str]:
+        """For /diagnostics: latency_STAGE_ms = 'p50 / p95' of every stage that is known."""
+        known = {stage: self.estimate(stage) for stage in STAGES}
+        return {f"latency_{s}_ms": f"{e.p50 / 1e6:.1f} / {e.p95 / 1e6:.1f}" for s, e in known.items() if e is not None}
