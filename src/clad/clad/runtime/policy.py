@@ -7,7 +7,10 @@ import time
 import numpy as np
 
 from clad.contract import RobotContract, native_to_wire
+from clad.errors import UsageError
 from clad.runtime.bundle import ModelBundle
+from clad.runtime.diffusion import alphas_bar
+from clad.runtime.execution.rtc import Committed, Denoise, inpainted, soft_mask
 from clad.runtime.samplers import make_sampler
 from clad.runtime.session import open_graph
 from clad.runtime.types import Chunk, Foresight
@@ -17,7 +20,7 @@ FORESIGHT_INPUTS = ("proprio_foresight", "semantic_foresight")
 
 
 class Policy:
-    """One model's policy. It keeps nothing between calls: a chunk is a pure function of its foresight.
+    """One model's policy. It keeps nothing between calls: a chunk is a pure function of what `act` is given.
 
     provider, precision: as of `open_graph`. fused: all sampling steps in one run of `sampler.onnx`, if the bundle has it.
     Raises CladError for a bundle of another robot and for a provider that does not start.
@@ -38,6 +41,7 @@ class Policy:
         self._spec = contract.action
         placement = {"provider": provider, "threads": threads, "precision": precision}
         self._condition = open_graph(bundle, "condition", **placement)
+        self._fused = fused
         self._sample = self._sample_fused if fused else self._sample_steps
         self._network = open_graph(bundle, "sampler" if fused else "denoiser", **placement)
         self._inputs = {i.name: i.shape for i in self._condition.get_inputs()}
@@ -45,8 +49,12 @@ class Policy:
         self._timesteps = {t: np.array([t], dtype=np.int64) for t in self._sampler.timesteps}
         self._noise_shape = (self._sampler.draws, 1, bundle.horizon, len(contract.action.names))
 
-    def act(self, foresight: Foresight) -> Chunk:
-        """The chunk of `horizon` actions, in wire units, for the observation behind this foresight."""
+    def act(self, foresight: Foresight, committed: Committed | None = None) -> Chunk:
+        """The chunk of `horizon` actions, in wire units, for the observation behind this foresight.
+
+        committed: real-time chunking, what acts until this chunk can; its frozen rows are this chunk's first, bit for
+        bit, and the others follow on them. Raises UsageError for it with a fused sampler, which has no place to do so.
+        """
         started = time.perf_counter()
         feed = {
             "proprio": foresight.proprio[None],
@@ -57,17 +65,30 @@ class Policy:
             if name in self._inputs:
                 feed[name] = getattr(foresight, name)[None]
         (condition,) = self._condition.run(["condition"], feed)
-        scaled = self._sample(condition, chunk_noise(foresight.seed, foresight.step, self._noise_shape))
+        noise = chunk_noise(foresight.seed, foresight.step, self._noise_shape)
+        scaled = self._sample(condition, noise) if committed is None else self._continue(condition, noise, committed)
         values = native_to_wire(self._bundle.action.inverse(scaled[0]), self._spec).astype(np.float32)
+        if committed is not None:  # scaling back and forth costs a last bit
+            values[: committed.frozen] = committed.values[: committed.frozen]
         return Chunk(step=foresight.step, values=values, policy_latency=time.perf_counter() - started)
 
     def _sample_steps(self, condition: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        return self._sampler(
-            lambda x, t: self._network.run(
-                ["prediction"], {"condition": condition, "noisy": x, "timestep": self._timesteps[t]}
-            )[0],
-            noise,
-        )
+        return self._sampler(self._denoiser(condition), noise)
+
+    def _continue(self, condition: np.ndarray, noise: np.ndarray, committed: Committed) -> np.ndarray:
+        if self._fused:
+            raise UsageError("a fused sampler cannot continue a chunk", "Leave out --fused, or --execution rtc")
+        horizon, overlap = self._bundle.horizon, len(committed.values)
+        known = np.zeros(noise.shape[1:], dtype=np.float32)
+        known[0, :overlap] = self._bundle.action(committed.values / np.asarray(self._spec.scale))
+        mask = soft_mask(committed.frozen, overlap, horizon)[:, None]
+        schedule = None if self._sampler.predicts_sample else alphas_bar(self._bundle.diffusion.train_steps)
+        return self._sampler(inpainted(self._denoiser(condition), known, mask, schedule), noise)
+
+    def _denoiser(self, condition: np.ndarray) -> Denoise:
+        return lambda x, t: self._network.run(
+            ["prediction"], {"condition": condition, "noisy": x, "timestep": self._timesteps[t]}
+        )[0]
 
     def _sample_fused(self, condition: np.ndarray, noise: np.ndarray) -> np.ndarray:
         return self._network.run(["chunk"], {"condition": condition, "noise": noise[0]})[0]

@@ -12,6 +12,7 @@ from tiny_bundle import CAMERAS, FEATURES, write_tiny_bundle
 from clad.contract import proprio_vector
 from clad.errors import CladError
 from clad.runtime.bundle import load_bundle, load_encoder
+from clad.runtime.execution.rtc import carry_over
 from clad.runtime.planner import Planner
 from clad.runtime.policy import Policy, chunk_noise
 
@@ -151,6 +152,18 @@ def test_a_chunk_is_a_pure_function_of_its_foresight(planner, policy, make_obser
         assert np.array_equal(policy.act(foresight).values, values)
     assert chunks[0].shape == (6, 7) and chunks[0].dtype == np.float32
     assert not np.array_equal(chunks[0], chunks[1])
+
+
+def test_a_chunk_that_continues_another_begins_with_its_frozen_steps(planner, policy, make_observation):
+    foresights = roll(planner, make_observation)
+    before = policy.act(foresights[0])
+    free, committed = policy.act(foresights[1]), carry_over(before, foresights[1].step, frozen=2)
+    found = policy.act(foresights[1], committed)
+    assert np.array_equal(found.values[:2], before.values[3:5])
+    assert not np.array_equal(found.values[2:], free.values[2:])
+    gap = lambda chunk: np.abs(chunk.values[2, :6] - before.values[5, :6]).max()  # noqa: E731
+    assert gap(found) < gap(free)  # row 2 is due when the old chunk's last row is, and is drawn to it
+    assert np.array_equal(policy.act(foresights[1]).values, free.values)  # nothing is kept
 
 
 @pytest.mark.parametrize(

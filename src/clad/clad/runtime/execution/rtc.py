@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clad.runtime.diffusion import ONE, root
 from clad.runtime.execution.latency import LatencyModel
 from clad.runtime.types import Chunk
 
@@ -52,18 +53,18 @@ def soft_mask(frozen: int, overlap: int, horizon: int) -> np.ndarray:
     return np.where(i < frozen, 1.0, c * np.expm1(c) / np.expm1(1.0)).astype(np.float32)
 
 
-def inpainted(denoise: Denoise, known: np.ndarray, mask: np.ndarray, signal_noise: Callable | None = None) -> Denoise:
+def inpainted(denoise: Denoise, known: np.ndarray, mask: np.ndarray, alphas_bar: np.ndarray | None = None) -> Denoise:
     """The network with its clean sample pulled towards `known` by `mask`, for any sampler that calls it.
 
-    known: (..., H, N) scaled actions; mask: (H, 1). signal_noise: timestep -> (sqrt(alpha-bar), sqrt(1 - alpha-bar)) for a
-    network that predicts the noise; None for one that predicts the sample.
+    known: (..., H, N) scaled actions; mask: (H, 1). alphas_bar: (train_steps,) the schedule, for a network that predicts
+    the noise; None for one that predicts the sample.
     """
 
     def masked(x: np.ndarray, timestep: int) -> np.ndarray:
         prediction = denoise(x, timestep)
-        if signal_noise is None:
+        if alphas_bar is None:
             return mask * known + (1 - mask) * np.clip(prediction, -1.0, 1.0)
-        signal, noise = signal_noise(timestep)
+        signal, noise = root(alphas_bar[timestep]), root(ONE - alphas_bar[timestep])
         sample = np.clip((x - noise * prediction) / signal, -1.0, 1.0)
         return (x - signal * (mask * known + (1 - mask) * sample)) / noise
 
