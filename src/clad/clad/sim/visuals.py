@@ -59,17 +59,21 @@ class FastVisuals:
         import mujoco
 
         model, context = sim.model._model, sim._render_context_offscreen
+        changed = self.decimate(model)
+        context.gl_ctx.make_current()
+        for mesh in changed:
+            mujoco.mjr_uploadMesh(model, context.con, mesh)
+        plain(context.scn)
+
+    def decimate(self, model) -> list[int]:
+        """Decimate the meshes in a compiled model, before a renderer has seen it; returns which ones."""
         meshes = visual_meshes(model)
         key = self._key(model, meshes)
         if key not in self._picks:
             self._picks[key] = self._cached(key, model, meshes)
-        context.gl_ctx.make_current()
         for mesh, corners in self._picks[key].items():
             _replace_faces(model, mesh, corners)
-            mujoco.mjr_uploadMesh(model, context.con, mesh)
-        # each costs another pass over all triangles; LIBERO's lights cast no shadows, and few surfaces reflect
-        context.scn.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
-        context.scn.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        return list(self._picks[key])
 
     def _key(self, model, meshes: list[int]) -> str:
         digest = hashlib.sha256(f"{_ALGORITHM} {self.ratio} {meshes}".encode())
@@ -92,6 +96,14 @@ class FastVisuals:
                 picks[mesh] = corners
         _write_atomically(path, {str(mesh): corners for mesh, corners in picks.items()})
         return picks
+
+
+def plain(scene) -> None:
+    """No shadows and no reflections: each costs another pass over all triangles, and LIBERO has next to none of them."""
+    import mujoco
+
+    scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+    scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
 
 
 def visual_meshes(model) -> list[int]:
