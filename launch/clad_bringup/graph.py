@@ -18,6 +18,7 @@ from clad.cli.options import MODES, OPTIONS, PRECISIONS, PROTOCOLS, PROVIDERS, V
 from clad.cli.outputs import new_folder
 from clad.errors import UsageError, unknown_name
 from clad.runtime.catalogue import find_bundle, trained_task
+from clad.runtime.joining import STRATEGIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,12 @@ ARGUMENTS: tuple[Argument, ...] = (
         type=float,
     ),
     Argument(
+        name="execution",
+        default="hold",
+        description="free-run: how chunks join, see docs/execution.md; lock-step is always sync",
+        choices=tuple(STRATEGIES),
+    ),
+    Argument(
         name="real_time_factor",
         default="1.0",
         description="free-run: simulated seconds per second of wall time aimed at",
@@ -118,7 +125,11 @@ ARGUMENTS: tuple[Argument, ...] = (
 # recorder before whatever it records, the runner last. They are stopped in the opposite order.
 _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "recorder": ("clad_recorder", "recorder_node", ()),
-    "policy": ("clad_policy", "policy_node", ("contract", "model", "provider", "precision", "fused", "threads")),
+    "policy": (
+        "clad_policy",
+        "policy_node",
+        ("contract", "model", "provider", "precision", "fused", "threads", "execution"),
+    ),
     "planner": (
         "clad_planner",
         "planner_node",
@@ -129,7 +140,7 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "sim_bridge_node",
         (
             *("contract", "suite", "task", "mode", "visuals", "image_size", "gl_backend", "model"),
-            *("real_time_factor", "camera_rate"),
+            *("execution", "real_time_factor", "camera_rate"),
         ),
     ),
     "episode_runner": (

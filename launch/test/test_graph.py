@@ -41,6 +41,7 @@ CHANGED = {
     "image_size": "256",
     "gl_backend": "osmesa",
     "inference_rate": "12.5",
+    "execution": "blend",
     "real_time_factor": "0.5",
     "camera_rate": "10.0",
 }

@@ -2,15 +2,17 @@
 
 from clad.runtime.execution.chunks import Sample, TimedChunk, sample
 from clad.runtime.execution.delayed import DelayedExecution
-from clad.runtime.execution.executor import HOLDS, REFUSALS, STRATEGIES, ChunkExecutor
-from clad.runtime.execution.latency import LatencyModel
+from clad.runtime.execution.executor import HOLDS, REFUSALS, ChunkExecutor
+from clad.runtime.execution.latency import ChunkStamps, LatencyModel
 from clad.runtime.execution.rtc import Committed, Continuation
+from clad.runtime.joining import STRATEGIES
 
 __all__ = [
     "HOLDS",
     "REFUSALS",
     "STRATEGIES",
     "ChunkExecutor",
+    "ChunkStamps",
     "Committed",
     "Continuation",
     "DelayedExecution",

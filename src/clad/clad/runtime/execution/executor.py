@@ -20,14 +20,8 @@ from clad.contract.robot import ActionSpec
 from clad.errors import UsageError, unknown_name
 from clad.runtime.execution.chunks import Sample, TimedChunk
 from clad.runtime.execution.strategies import blend, newest, temporal_ensemble
+from clad.runtime.joining import STRATEGIES
 
-STRATEGIES = {
-    "sync": "stand still while the next chunk is made, then execute it from its first step",
-    "hold": "the newest chunk's step that is due now; hold where there is none",
-    "temporal_ensemble": "the mean of every chunk's step that is due now, older chunks weighted more",
-    "blend": "a new chunk is faded in over the one that it follows",
-    "rtc": "as hold, over chunks that the policy made to continue the one that acts (real-time chunking)",
-}
 AVERAGING = ("temporal_ensemble", "blend")
 ENSEMBLE_DECAY = 0.01  # per chunk; ACT's value
 BLEND_STEPS = 3

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from dataclasses import dataclass
+
+import numpy as np
 
 WARM_UP = 3  # measurements left out at the start: caches, threads and discovery are still cold
 HALF_LIFE = 50  # measurements until one counts half: two seconds at 25 Hz
@@ -42,19 +43,13 @@ class Decaying:
         """None during warm-up."""
         if not self._values:
             return None
-        newest_first = list(reversed(self._values))
-        weighted = sorted((value, self._decay**age) for age, value in enumerate(newest_first))
-        return Estimate(p50=_quantile(weighted, 0.5), p95=_quantile(weighted, 0.95), n=len(newest_first))
-
-
-def _quantile(weighted: list[tuple[int, float]], q: float) -> int:
-    """The least value at which the weights up to it make at least the share q of all; `weighted` is sorted."""
-    wanted, reached = q * math.fsum(w for _, w in weighted) * (1 - 1e-12), 0.0
-    for value, weight in weighted:
-        reached += weight
-        if reached >= wanted:
-            return value
-    return weighted[-1][0]
+        values = np.fromiter(self._values, dtype=np.int64)
+        weights = self._decay ** np.arange(len(values))[::-1]
+        order = np.argsort(values)
+        reached = np.cumsum(weights[order])
+        # the least value at which the weights up to it make the share q of all; the factor forgives rounding
+        p50, p95 = (int(values[order[np.searchsorted(reached, q * reached[-1] * (1 - 1e-12))]]) for q in (0.5, 0.95))
+        return Estimate(p50=p50, p95=p95, n=len(values))
 
 
 class LatencyModel:
@@ -81,3 +76,27 @@ class LatencyModel:
         """For /diagnostics: latency_STAGE_ms = 'p50 / p95' of every stage that is known."""
         known = {stage: self.estimate(stage) for stage in STAGES}
         return {f"latency_{s}_ms": f"{e.p50 / 1e6:.1f} / {e.p95 / 1e6:.1f}" for s, e in known.items() if e is not None}
+
+
+class ChunkStamps:
+    """Joins what is known of one chunk at different times, in whatever order, and notes its stages once."""
+
+    def __init__(self, model: LatencyModel) -> None:
+        self._model = model
+        self._waiting: dict[int, tuple[int, int]] = {}  # seq -> capture and publication of chunks that have not acted
+
+    def published(self, seq: int, *, captured: int, arrived: int, now: int) -> None:
+        """Chunk `seq` goes out `now`; its foresight, of the observation captured then, arrived at `arrived`. All ns."""
+        self._model.note("plan", arrived - captured)
+        self._model.note("chunk", now - arrived)
+        self._waiting[seq] = captured, now
+
+    def executed(self, seq: int, stamp: int) -> None:
+        """An action of chunk `seq` began to act at `stamp`, ns; only the first of a chunk counts."""
+        if seq in self._waiting:
+            captured, published = self._waiting[seq]
+            self._model.note("execution", stamp - published)
+            self._model.note("total", stamp - captured)
+            self._waiting = {s: t for s, t in self._waiting.items() if s > seq}  # older ones were overtaken
+        elif len(self._waiting) > MOST:  # nobody executes them
+            self._waiting.clear()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clad.runtime.execution.latency import MOST, STAGES, Decaying, LatencyModel
+from clad.runtime.execution.latency import MOST, STAGES, ChunkStamps, Decaying, LatencyModel
 
 MS = 10**6
 
@@ -71,3 +71,24 @@ def test_stages_are_told_apart_and_nonsense_is_left_out():
     with pytest.raises(KeyError):
         model.note("lunch", 1)
     assert set(STAGES) == {"plan", "chunk", "execution", "total"}
+
+
+def test_a_chunks_stages_add_up_and_its_first_action_counts():
+    model = LatencyModel(warm_up=0)
+    stamps = ChunkStamps(model)
+    stamps.published(1, captured=0, arrived=30 * MS, now=40 * MS)
+    stamps.published(2, captured=50 * MS, arrived=75 * MS, now=85 * MS)
+    stamps.executed(2, 100 * MS)  # chunk 1 was overtaken
+    stamps.executed(2, 150 * MS)
+    stamps.executed(1, 150 * MS)
+    stamps.executed(0, 150 * MS)  # a hold
+    assert [model.estimate(s).p50 for s in ("chunk", "execution", "total")] == [10 * MS, 15 * MS, 50 * MS]
+    assert (model.estimate("plan").n, model.estimate("total").n) == (2, 1)
+
+
+def test_chunks_that_nobody_executes_are_forgotten():
+    stamps = ChunkStamps(LatencyModel())
+    for seq in range(1, 5 * MOST):
+        stamps.published(seq, captured=seq, arrived=seq, now=seq)
+        stamps.executed(0, seq)
+    assert len(stamps._waiting) <= MOST + 1
