@@ -12,7 +12,7 @@ from clad.runtime.execution import ChunkExecutor
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import EpisodeStatus, ExecutedAction
 from clad_ros.stamps import SECOND, time_msg
-from clad_sim_bridge.latency import LatencyMeter
+from clad_ros.latency import LatencyMeter
 from clad_sim_bridge.simulation import Simulation
 
 OUTCOMES = {EpisodeStatus.SUCCESS: "success", EpisodeStatus.TIMEOUT: "timeout", EpisodeStatus.ABORTED: "aborted"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clad_sim_bridge.latency import LatencyMeter
+from clad_ros.latency import LatencyMeter
 
 
 def test_the_first_chunk_of_an_observation_counts_and_is_joined_with_its_plan():
