@@ -11,8 +11,8 @@ from rclpy.task import Future
 from clad.runtime.execution import ChunkExecutor
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import EpisodeStatus, ExecutedAction
-from clad_ros.stamps import SECOND, time_msg
 from clad_ros.latency import LatencyMeter
+from clad_ros.stamps import SECOND, time_msg
 from clad_sim_bridge.simulation import Simulation
 
 OUTCOMES = {EpisodeStatus.SUCCESS: "success", EpisodeStatus.TIMEOUT: "timeout", EpisodeStatus.ABORTED: "aborted"}
