@@ -12,17 +12,10 @@ from clad.sim.expert.skills import choose_top_grasp, grasp
 _BASKET, _REGION = "basket_1", "basket_1_contain_region"
 
 
-def into_basket(*names: str) -> Callable[[Operator], None]:
-    """The script that brings the named objects into the basket; what is not inside is picked again, up to 4 rounds."""
-
-    def script(op: Operator) -> None:
-        for _ in range(4):
-            for name in names:
-                if not _inside(op, name):
-                    _bring(op, name, [other for other in names if other != name])
-            op.stay(6, OPEN)
-
-    return script
+def into_basket(op: Operator, name: str, region: str) -> None:
+    """One attempt to bring the object into the basket, to the side that the task's other objects leave free."""
+    others = [goal[1] for goal in op.scene.goals if goal[-1] == region and goal[1] != name]
+    _bring(op, name, others)
 
 
 def _bring(op: Operator, name: str, others: list[str]) -> None:

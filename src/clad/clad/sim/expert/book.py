@@ -14,7 +14,7 @@ _SLOT_HALF_HEIGHT = 0.06  # the slot, 6 x 12.9 cm, is centred on its site; its f
 _ABOVE_WALLS, _RELEASE = 0.17, 0.055  # m from the slot's floor to the book's bottom
 
 
-def book_into_caddy(op: Operator) -> None:
+def into_caddy(op: Operator, book: str, region: str) -> None:
     """Grip across the thickness, turn so that the thickness lies along x, drop from above the caddy's walls.
 
     The hand must stay above the walls, so the book is let go 5 cm above the floor.

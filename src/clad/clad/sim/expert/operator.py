@@ -169,7 +169,7 @@ class Operator:
         best, since_best = np.inf, 0
         for step in range(limit):
             error = np.asarray(where(), dtype=float) - self.hand
-            turn = Rotation.from_matrix(rotation @ self.scene.hand_rotation.T).as_rotvec()
+            turn = self._turn(rotation)
             distance, angle = np.linalg.norm(error), np.linalg.norm(turn)
             slack = 1.0 + max(0, step - 20) / 10
             if distance < tolerance * slack and angle < turn_tolerance * slack:
@@ -179,18 +179,29 @@ class Operator:
             best = min(best, remaining)
             if since_best >= 10:
                 return False
-            velocity = _POSITION_GAIN * error
+            velocity = self.toward(where())
             fastest = np.abs(velocity).max()
             if fastest > self._speed:
                 velocity *= self._speed / fastest  # keep the direction: straight lines
-            self.act(np.append(velocity, np.clip(_ROTATION_GAIN * turn, -_TURN_LIMIT, _TURN_LIMIT)), gripper)
+            self.act(np.append(velocity, self.turning_to(rotation)), gripper)
         return False
+
+    def toward(self, position: np.ndarray) -> np.ndarray:
+        """(3,) native motion that brings the hand to a position; not clipped."""
+        return _POSITION_GAIN * (np.asarray(position, dtype=float) - self.hand)
+
+    def turning_to(self, rotation: np.ndarray) -> np.ndarray:
+        """(3,) native turn that brings the hand to an orientation (3, 3)."""
+        return np.clip(_ROTATION_GAIN * self._turn(rotation), -_TURN_LIMIT, _TURN_LIMIT)
+
+    def _turn(self, rotation: np.ndarray) -> np.ndarray:
+        return Rotation.from_matrix(rotation @ self.scene.hand_rotation.T).as_rotvec()
 
     def stay(self, steps: int, gripper: float) -> None:
         """Keep the present position for some steps."""
         position = self.hand
         for _ in range(steps):
-            self.act(np.append(_POSITION_GAIN * (position - self.hand), np.zeros(3)), gripper)
+            self.act(np.append(self.toward(position), np.zeros(3)), gripper)
 
     def close(self) -> bool:
         """Close until the fingers have come to rest; returns whether they hold something."""
@@ -205,7 +216,7 @@ class Operator:
         position, moved = self.hand, False
         for step in range(16):
             before = self.opening
-            self.act(np.append(_POSITION_GAIN * (position - self.hand), np.zeros(3)), gripper)
+            self.act(np.append(self.toward(position), np.zeros(3)), gripper)
             change = abs(self.opening - before)
             moved |= change > 0.002
             if (moved or step >= 8) and change < 0.0008:

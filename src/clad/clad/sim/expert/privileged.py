@@ -36,6 +36,13 @@ class Privileged:
         """(3, 3) orientation of the grip site, the controller's frame; the hand body's is turned by 90 degrees."""
         return self.data.site_xmat[self._site].reshape(3, 3).copy()
 
+    # --- the task
+
+    @property
+    def goals(self) -> tuple[tuple[str, ...], ...]:
+        """The predicates that make the task a success, all of them: ('on', 'mug_1', 'plate_1'), ('close', 'microwave_1')."""
+        return tuple(map(tuple, self._domain.parsed_problem["goal_state"]))
+
     # --- objects
 
     @property
@@ -47,23 +54,31 @@ class Privileged:
         """(3,) origin of an object's root body."""
         return self.data.xpos[self._bodies[name][0]].copy()
 
+    def yaw(self, name: str) -> float:
+        """rad: an upright object's turn about the world's z."""
+        x_axis = self.data.xmat[self._bodies[name][0]].reshape(3, 3)[:, 0]
+        return float(np.arctan2(x_axis[1], x_axis[0]))
+
     def site(self, name: str) -> np.ndarray:
         """(3,) a named site, such as a containing region's centre."""
         return self.data.site_xpos[self._id(mujoco.mjtObj.mjOBJ_SITE, name)].copy()
 
     def joint(self, name: str) -> float:
         """A hinge's or slide's position, rad or m."""
-        return float(self.data.qpos[self.model.jnt_qposadr[self._id(mujoco.mjtObj.mjOBJ_JOINT, name)]])
+        return float(self.data.qpos[self.model.jnt_qposadr[self._joint(name)]])
+
+    def joint_anchor(self, name: str) -> np.ndarray:
+        """(3,) a point on a hinge's axis."""
+        return self.data.xanchor[self._joint(name)].copy()
+
+    def joint_bounds(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest corner (3,), (3,) of the collision geometry of the body that a joint moves: a drawer."""
+        body = int(self.model.jnt_bodyid[self._joint(name)])
+        return self._bounds([g for g in self._geoms_of(body) if self.model.geom_group[g] == _COLLISION_GROUP])
 
     def bounds(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest corner (3,), (3,) of an object's collision geometry, axis-aligned in the world."""
-        low, high = np.full(3, np.inf), np.full(3, -np.inf)
-        for geom in self._collision_geoms(name):
-            rotation = self.data.geom_xmat[geom].reshape(3, 3)
-            centre = self.data.geom_xpos[geom] + rotation @ self.model.geom_aabb[geom][:3]
-            half = np.abs(rotation) @ self.model.geom_aabb[geom][3:]
-            low, high = np.minimum(low, centre - half), np.maximum(high, centre + half)
-        return low, high
+        return self._bounds(self._collision_geoms(name))
 
     def first_geom_pose(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Centre (3,) and rotation (3, 3) of an object's first collision geom: the pose of box-like objects."""
@@ -75,6 +90,18 @@ class Privileged:
         return bool(self._domain._eval_predicate(predicate))
 
     # --- internals
+
+    def _bounds(self, geoms: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        low, high = np.full(3, np.inf), np.full(3, -np.inf)
+        for geom in geoms:
+            rotation = self.data.geom_xmat[geom].reshape(3, 3)
+            centre = self.data.geom_xpos[geom] + rotation @ self.model.geom_aabb[geom][:3]
+            half = np.abs(rotation) @ self.model.geom_aabb[geom][3:]
+            low, high = np.minimum(low, centre - half), np.maximum(high, centre + half)
+        return low, high
+
+    def _joint(self, name: str) -> int:
+        return self._id(mujoco.mjtObj.mjOBJ_JOINT, name)
 
     def _collision_geoms(self, name: str) -> list[int]:
         bodies, model = self._bodies[name], self.model

@@ -1,0 +1,47 @@
+"""From a task's goal, as its BDDL file states it, to the skills that reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+
+from clad.sim.expert.basket import into_basket
+from clad.sim.expert.book import into_caddy
+from clad.sim.expert.drawer import close_drawer, into_drawer
+from clad.sim.expert.microwave import close_microwave, into_microwave
+from clad.sim.expert.operator import OPEN, EpisodeOver, Operator
+from clad.sim.expert.placing import set_down
+from clad.sim.expert.stove import turn_on
+
+Goal = tuple[str, ...]  # a predicate and what it is about: ('in', 'book_1', 'caddy_1_contain_region')
+
+# which skill reaches which goal; the first pattern that fits counts. In the order in which goals are pursued: a stove is
+# turned on before its burner is full, a door is closed when what belongs behind it is there.
+_SKILLS: tuple[tuple[Goal, Callable[..., None]], ...] = (
+    (("turnon", "flat_stove_*"), turn_on),
+    (("in", "*", "basket_*_contain_region"), into_basket),
+    (("in", "black_book_*", "desk_caddy_*_back_contain_region"), into_caddy),
+    (("in", "akita_black_bowl_*", "white_cabinet_*_bottom_region"), into_drawer),
+    (("in", "white_yellow_mug_*", "microwave_*_heating_region"), into_microwave),
+    (("on", "*", "*"), set_down),
+    (("close", "white_cabinet_*_bottom_region"), close_drawer),
+    (("close", "microwave_*"), close_microwave),
+)
+_ROUNDS = 4
+
+
+def pursue(op: Operator) -> None:
+    """Reach every goal of the scene's task; look again, and redo what did not hold."""
+    goals = sorted(op.scene.goals, key=_rank)
+    for _ in range(_ROUNDS):
+        for goal in goals:
+            if not op.scene.holds(*goal):
+                _SKILLS[_rank(goal)][1](op, *goal[1:])
+        op.stay(6, OPEN)
+
+
+def _rank(goal: Goal) -> int:
+    for rank, (pattern, _) in enumerate(_SKILLS):
+        if len(pattern) == len(goal) and all(map(fnmatchcase, goal, pattern)):
+            return rank
+    raise EpisodeOver(False, f"no skill for the goal {' '.join(goal)}")

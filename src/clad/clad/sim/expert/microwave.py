@@ -1,0 +1,79 @@
+"""The microwave: the mug into it, and closing its door."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from clad.sim.expert.operator import CLOSED, OPEN, Operator, pointing_down
+
+# the opening is 14 cm high, too low for mug and hand from above: grip the vertical bar of the handle with the hand
+# tilted, so that only the mug enters
+_TILTED = Rotation.from_euler("x", 50, degrees=True).as_matrix() @ pointing_down(np.pi / 2)
+_HANDLE = np.array([0.0, -0.066, 0.058])  # from the mug's origin
+_FLOOR = 0.072  # m from the heating region's centre down to the floor
+_WAY_IN = ((-0.26, 0.035), (-0.06, 0.020), (-0.045, 0.004))  # mug's origin: y from the centre, height above the floor
+
+_PUSH_RADIUS, _PUSH_HEIGHT = 0.18, 1.03  # m from the hinge; m above the ground
+_SHUT = -0.003  # rad
+
+
+def into_microwave(op: Operator, mug: str, region: str) -> None:
+    """The mug through the open door, by its handle; up to 4 attempts."""
+    for _ in range(4):
+        if op.scene.holds("in", mug, region):
+            return
+        if _take(op, mug):
+            centre = op.scene.site(region)
+            for y, height in _WAY_IN:
+                op.move(
+                    lambda y=y, height=height: (
+                        centre + [-0.02, y, height - _FLOOR] - (op.scene.position(mug) - op.hand)
+                    ),
+                    *(_TILTED, CLOSED),
+                    tolerance=0.01,
+                    limit=60,
+                )
+            op.open()
+            op.move(op.hand + [0.0, -0.12, 0.0], _TILTED, OPEN, tolerance=0.02, limit=40)
+            op.move(op.hand + [0.0, -0.04, 0.16], _TILTED, OPEN, tolerance=0.04, limit=40)
+
+
+def _take(op: Operator, mug: str) -> bool:
+    def handle(*back: float):
+        return lambda: op.scene.position(mug) + _HANDLE + [0.0, *back]
+
+    op.move(handle(-0.09, 0.12), _TILTED, OPEN, tolerance=0.015, limit=90)
+    op.move(handle(-0.04, 0.04), _TILTED, OPEN, tolerance=0.01)
+    op.move(handle(0.0, 0.0), _TILTED, OPEN, tolerance=0.006)
+    height = op.scene.position(mug)[2]
+    if op.close():
+        op.move(op.hand + [0.0, 0.0, 0.10], _TILTED, CLOSED, tolerance=0.02)
+        if op.scene.position(mug)[2] > height + 0.03:
+            return True
+    op.open()
+    op.move(op.hand + [0.0, -0.04, 0.08], _TILTED, OPEN, tolerance=0.02, limit=30)
+    return False
+
+
+def close_microwave(op: Operator, microwave: str) -> None:
+    """Push the outside of the door along its arc; the hand's yaw follows the door, its thin side facing it."""
+    joint = f"{microwave}_microjoint"
+    hinge = op.scene.joint_anchor(joint)[:2]
+
+    def beside_door(angle: float, distance: float) -> np.ndarray:
+        outward = np.array([np.sin(angle), -np.cos(angle)])
+        along = np.array([np.cos(angle), np.sin(angle)])
+        return np.array([*(hinge + _PUSH_RADIUS * along + distance * outward), _PUSH_HEIGHT])
+
+    angle = op.scene.joint(joint)
+    start, facing = beside_door(angle, 0.13), pointing_down(np.pi / 2 + angle)
+    op.move(np.array([*start[:2], max(op.hand[2], _PUSH_HEIGHT + 0.15)]), facing, CLOSED, tolerance=0.03, limit=60)
+    op.move(start, facing, CLOSED, tolerance=0.02, limit=40)
+    for _ in range(160):
+        angle = op.scene.joint(joint)
+        if angle > _SHUT:
+            break
+        facing = pointing_down(np.clip(np.pi / 2 + angle, 0.0, np.pi / 2))
+        push = np.clip(0.7 * op.toward(beside_door(min(angle + 0.35, 0.15), 0.035)), -0.7, 0.7)
+        op.act(np.append(push, op.turning_to(facing)), CLOSED)
