@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from clad.cli import options
-from clad.model.variants import VARIANTS
 
 HELP = "train CLaD on encoded demonstrations: the planner first, then the policy on it"
 EXAMPLES = """\
@@ -16,6 +16,9 @@ EXAMPLES = """\
   clad train policy --variant policy-only --features data/features --out runs/policy-only
   clad train planner --variant lbp --out runs/lbp         the baseline; docs/variants.md lists all variants
   clad train policy --variant lbp --planner runs/lbp --out runs/lbp-policy
+  clad train planner --config paper --device cuda --processes 4    on four GPUs of this machine
+  accelerate launch --num_machines 2 ... -m clad train planner --config paper --device cuda
+                                                          on several machines (docs/training.md)
 """
 PRESETS = "small, paper or a YAML file"
 
@@ -51,20 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _common(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument("--config", default="small", metavar="NAME", help=f"{PRESETS} (default: %(default)s)")
-    parser.add_argument(
-        "--variant",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help=f"change the configuration to a named variant; may repeat: {', '.join(VARIANTS)}",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change one setting, e.g. planner.recon_weight=0; may repeat",
-    )
+    options.add(parser, "variant", "set")
     parser.add_argument(
         "--steps", type=options.count, default=None, metavar="N", help="optimiser steps (default: as configured)"
     )
@@ -76,6 +66,13 @@ def _common(parser: argparse.ArgumentParser, out: str) -> None:
     )
     parser.add_argument(
         "--device", default="cpu", metavar="NAME", help="torch device, e.g. cuda (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--processes",
+        type=options.count,
+        default=1,
+        metavar="N",
+        help="processes on this machine that share each batch, one a GPU with --device cuda (default: %(default)s)",
     )
     options.add(
         parser,
@@ -96,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
 
     from clad.errors import UsageError
     from clad.model.config import load_config
+    from clad.train import team as teams
 
-    torch.set_num_threads(args.threads)
     if args.device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(
             f"device '{args.device}' is not here", "Use --device cpu, or a CUDA build of torch on a GPU machine"
@@ -105,9 +102,12 @@ def run(args: argparse.Namespace) -> int:
     section = f"train_{args.stage}"
     changes = [*args.set, *([f"{section}.steps={args.steps}"] if args.steps else [])]
     config = load_config(args.config, changes, variants=args.variant)
-    common = dict(
-        seed=args.seed, blind=args.blind, resume=args.resume, max_minutes=args.max_minutes, device=args.device
-    )
+    if args.processes > 1 and "WORLD_SIZE" not in os.environ:
+        teams.Team(size=args.processes).require_parts(getattr(config, section).batch)
+        return teams.launch([sys.executable, "-m", "clad", *sys.argv[1:]], args.processes, args.threads)
+    team = teams.join(args.device)
+    torch.set_num_threads(args.threads)
+    common = dict(seed=args.seed, blind=args.blind, resume=args.resume, max_minutes=args.max_minutes, team=team)
     if args.stage == "planner":
         from clad.train.planner import train_planner
 
@@ -119,5 +119,6 @@ def run(args: argparse.Namespace) -> int:
             require_settings(args.planner, config, load_config(args.config))
         result = train_policy(args.features, args.planner, Path(args.out), config, **common)
     if result:
-        print(f"weights in {args.out}")
+        team.say(f"weights in {args.out}")
+    teams.leave()
     return 0

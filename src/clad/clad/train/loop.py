@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from clad.model.config import OptimConfig
+from clad.train.team import Team
 
 TICK_SECONDS = 10.0
 MIN_RATE = 0.01  # of the peak, at the end of the cosine
@@ -76,6 +77,21 @@ def stoppable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+class Mute:
+    """The log of a process for which another one speaks."""
+
+    out_of_time = False
+
+    def tick(self, step: int) -> None:
+        """Say nothing."""
+
+    def write(self, step: int, metrics: Mapping[str, float], note: str = "") -> None:
+        """Record nothing."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Log:
     """One stage's metrics: tensorboard scalars, a line of metrics.jsonl and a line on the terminal per validation."""
 
@@ -123,3 +139,8 @@ class Log:
         rate = (step - self._start) / max(1e-9, self.minutes * 60)
         left = f"{(self._steps - step) / rate / 60:.1f} min left" if rate > 0 else ""
         return f"step {step}/{self._steps}  {rate:.1f}/s  {left}"
+
+
+def open_log(team: Team, run: Path, steps: int, start: int, max_minutes: float) -> Log | Mute:
+    """The log of a run that goes from step `start` to `steps`; only the team's first process has one."""
+    return Log(run, steps, start, max_minutes) if team.first else Mute()

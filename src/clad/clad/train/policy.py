@@ -11,6 +11,7 @@ from torch import nn
 
 from clad.errors import CladError, UsageError
 from clad.model.config import Config
+from clad.model.dynamics import Observed
 from clad.model.losses import denoising_loss
 from clad.model.planner import AnyPlanner, build_planner
 from clad.model.policy import DiffusionPolicy
@@ -18,8 +19,9 @@ from clad.model.schedule import NoiseSchedule
 from clad.runtime.samplers import make_sampler
 from clad.train import run as runs
 from clad.train.batches import Batch, WindowTensors, with_noise
-from clad.train.loop import Averaged, Log, Stop, autocast, make_optimizer, set_rate, stoppable
+from clad.train.loop import Averaged, Stop, autocast, make_optimizer, open_log, set_rate, stoppable
 from clad.train.prepare import prepare
+from clad.train.team import ALONE, Team
 
 VALIDATION_WINDOWS = 1024  # sampling costs ten runs of the denoiser a window
 
@@ -57,14 +59,15 @@ def train_policy(
     blind: bool = False,
     resume: bool = False,
     max_minutes: float = 0.0,
-    device: str = "cpu",
+    team: Team = ALONE,
 ) -> dict[str, float]:
     """Train into the run directory `out`; the result is the averaged weights, which are also those validated.
 
     planner_run: the stage 1 run to stand on; its data settings, split, statistics and blindness are taken over. None only
     for the policy-only variant, which needs `features`. Validation error does not predict success: choose by rollouts.
+    team: the processes that share each batch; the first of them writes.
     """
-    target_device = torch.device(device)
+    team.require_parts(config.train_policy.batch)
     planner, like = None, None
     if config.policy.foresight != "none":
         if planner_run is None:
@@ -72,7 +75,7 @@ def train_policy(
                 "a policy on foresights needs a planner", "Give --planner RUN, or --set policy.foresight=none"
             )
         planner, like = load_planner(planner_run)
-        planner = planner.to(target_device)
+        planner = planner.to(team.device)
         config = dataclasses.replace(config, data=like.config.data, planner=like.config.planner)
         if config.planner.kind == "lbp" and config.policy.foresight != "semantic":
             raise UsageError(
@@ -88,21 +91,21 @@ def train_policy(
         raise UsageError("a policy without foresight needs --features", "E.g. --features data/features")
 
     torch.manual_seed(seed)
-    data = prepare(features, config, stage="policy", seed=seed, blind=blind, like=like, device=target_device)
+    data = prepare(features, config, stage="policy", seed=seed, blind=blind, like=like, team=team)
     info = dataclasses.replace(data.info, planner_sha256=runs.weights_sha256(planner_run)) if planner else data.info
     if not len(data.training.imitable) or not len(data.validation.imitable):
         raise CladError("no demonstrated step is marked worth imitating", "Make more with: clad demos")
     optim, settings = config.train_policy, config.policy
-    model = DiffusionPolicy(info.dims, config.planner, settings).to(target_device)
-    schedule = NoiseSchedule(settings.train_steps).to(target_device)
+    model = DiffusionPolicy(info.dims, config.planner, settings).to(team.device)
+    schedule = NoiseSchedule(settings.train_steps).to(team.device)
     averaged = Averaged(model, optim.weights_ema)
     optimizer = make_optimizer(model, optim)
     modules: dict[str, nn.Module] = {"model": model, "averaged": averaged.module}
     progress = {"step": 0, "result": {}}
     if resume:
         progress = runs.load_state(out, modules, optimizer)
-    print(f"policy: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
-    log = Log(out, optim.steps, progress["step"], max_minutes)
+    team.say(f"policy: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters")
+    log = open_log(team, out, optim.steps, progress["step"], max_minutes)
 
     try:
         with stoppable():
@@ -112,37 +115,44 @@ def train_policy(
                 model.train()
                 batch = data.training.draw(data.training.imitable, optim.batch)
                 noise = torch.randn_like(batch.chunk)
-                timestep = torch.randint(settings.train_steps, (optim.batch,), device=target_device)
+                timestep = torch.randint(settings.train_steps, (optim.batch,), device=team.device)
+                now = with_noise(batch.now, optim.input_noise, blind=blind)
+                past = with_noise(batch.past, optim.input_noise, blind=blind) if planner else batch.past
+                batch, past, now, noise, timestep = team.part((batch, past, now, noise, timestep))
                 noisy = schedule.add_noise(batch.chunk, noise, timestep)
-                with autocast(optim, target_device):
-                    condition = condition_on(model, planner, batch, noise=optim.input_noise, blind=blind)
+                with autocast(optim, team.device), team.own_randomness(seed, step):
+                    condition = condition_on(model, planner, batch, past, now)
                     prediction = model.denoiser(condition, noisy, timestep)
                 loss = denoising_loss(prediction.float(), batch.chunk, noise, settings.prediction)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
+                team.average_gradients(model)
                 norm = nn.utils.clip_grad_norm_(model.parameters(), optim.clip)
                 optimizer.step()
                 averaged.update(model, step)
                 progress["step"] = step = step + 1
                 log.tick(step)
-                last = log.out_of_time
+                last = max_minutes > 0 and team.agree(log.out_of_time)
                 if step % optim.evaluate_every and step != optim.steps and not last:
                     continue
 
                 metrics = {
                     f"{name}_{measure}": value
                     for name, windows in (("train", data.training), ("validation", data.validation))
-                    for measure, value in evaluate(averaged.module, planner, windows, blind).items()
+                    for measure, value in evaluate(averaged.module, planner, windows).items()
                 }
-                progress["result"] = metrics
-                runs.save_weights(out, averaged.module)
-                runs.write_info(out, info, {"step": step, **metrics})
-                runs.save_state(out, modules, optimizer, progress)
-                log.write(step, {"loss": loss.item(), **metrics, "rate": rate, "grad_norm": norm.item()})
+                progress["result"] = metrics = team.agree(metrics)
+                if team.first:
+                    runs.save_weights(out, averaged.module)
+                    runs.write_info(out, info, {"step": step, **metrics})
+                    runs.save_state(out, modules, optimizer, progress)
+                log.write(
+                    step, {"loss": team.mean(loss.detach()).item(), **metrics, "rate": rate, "grad_norm": norm.item()}
+                )
                 if last:
                     break
     except (KeyboardInterrupt, Stop):
-        print(f"interrupted at step {progress['step']}; go on from the last validation with --resume")
+        team.say(f"interrupted at step {progress['step']}; go on from the last validation with --resume")
         raise KeyboardInterrupt from None
     finally:
         log.close()
@@ -150,27 +160,24 @@ def train_policy(
 
 
 def condition_on(
-    model: DiffusionPolicy, planner: AnyPlanner | None, batch: Batch, *, noise: float, blind: bool
+    model: DiffusionPolicy, planner: AnyPlanner | None, batch: Batch, past: Observed, now: Observed
 ) -> torch.Tensor:
     """The denoiser's condition (B, W). The policy sees the very observation that the planner planned on, noise included."""
-    now = with_noise(batch.now, noise, blind=blind)
     if planner is None:
         return model.condition(now, batch.text, None)
     with torch.no_grad():
-        foreseen = planner(with_noise(batch.past, noise, blind=blind), now, batch.text, batch.actions)
+        foreseen = planner(past, now, batch.text, batch.actions)
     return model.condition(now, batch.text, foreseen)
 
 
 @torch.no_grad()
-def evaluate(
-    model: DiffusionPolicy, planner: AnyPlanner | None, windows: WindowTensors, blind: bool
-) -> dict[str, float]:
+def evaluate(model: DiffusionPolicy, planner: AnyPlanner | None, windows: WindowTensors) -> dict[str, float]:
     """Sample chunks as at run time. motion_error: mean absolute error of all but the last channel, scaled to [-1, 1];
     gripper_error: fraction of steps whose gripper command (the last channel's sign) is wrong."""
     model.eval()
     stride = max(1, len(windows.imitable) // VALIDATION_WINDOWS)
     batch = windows.take(windows.imitable[::stride])
-    condition = condition_on(model, planner, batch, noise=0.0, blind=blind)
+    condition = condition_on(model, planner, batch, batch.past, batch.now)
     sampler = make_sampler(model.config)
     device = condition.device
 

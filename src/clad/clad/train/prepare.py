@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from clad.contract import load_contract, proprio_dim
 from clad.data import statistics
 from clad.data.features import CacheInfo, EncodedEpisode, load_cache
@@ -16,6 +14,7 @@ from clad.errors import CladError
 from clad.model.config import Config, Dims
 from clad.train import run as runs
 from clad.train.batches import WindowTensors
+from clad.train.team import Team
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ def prepare(
     seed: int,
     blind: bool,
     like: runs.RunInfo | None = None,
-    device: torch.device,
+    team: Team,
 ) -> Prepared:
     """Windows of a feature cache, split and standardised. like: a run whose split and statistics are taken over.
 
@@ -87,14 +86,14 @@ def prepare(
         blind=blind,
         seed=seed,
     )
-    print(
+    team.say(
         f"{len(training)} demonstrations to train on ({len(train_windows)} windows, "
         f"{int(train_windows.imitable.sum())} to imitate), {len(validation)} held out, v_t {info.dims.visual}-d"
     )
     return Prepared(
         info=info,
-        training=WindowTensors(train_windows, normalisers, blind=blind, device=device),
-        validation=WindowTensors(validation_windows, normalisers, blind=blind, device=device),
+        training=WindowTensors(train_windows, normalisers, blind=blind, device=team.device),
+        validation=WindowTensors(validation_windows, normalisers, blind=blind, device=team.device),
     )
 
 

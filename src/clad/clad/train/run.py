@@ -24,7 +24,7 @@ from clad.model.config import Config, Dims, from_dict, merge
 
 SCHEMA = 1
 SIDECAR, WEIGHTS, STATE = "run.json", "weights.safetensors", "state.safetensors"
-_RNG = "rng"
+_RNG, _CUDA_RNG = "rng", "rng_cuda"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +134,8 @@ def save_state(
     for number, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{number}/{k}": v for k, v in moments.items()}
     tensors[_RNG] = torch.get_rng_state()
+    if torch.cuda.is_initialized():
+        tensors[_CUDA_RNG] = torch.cuda.get_rng_state()
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
     _save(run / STATE, tensors, {"progress": json.dumps(dict(progress))})
 
@@ -161,6 +163,8 @@ def load_state(run: Path, modules: Mapping[str, torch.nn.Module], optimizer: tor
             moments.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     torch.set_rng_state(tensors[_RNG])
+    if torch.cuda.is_initialized() and _CUDA_RNG in tensors:
+        torch.cuda.set_rng_state(tensors[_CUDA_RNG])
     return progress
 
 
