@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
@@ -16,11 +17,13 @@ from clad.errors import CladError
 from clad.runtime.catalogue import PRECISIONS, SIDECAR, find_bundle, graph_file, models_directories
 from clad.runtime.normalisers import ActionScaler, Standardiser
 from clad.runtime.samplers import SAMPLERS
+from clad.typed import typed
 
 if TYPE_CHECKING:
     from clad.encoders.encoder import Encoder
 
 SCHEMA = 1
+MOST_STEPS = 10_000
 REQUIRED_FILES = ("condition.onnx", "denoiser.onnx")
 _REFETCH = "Export the model again or fetch a fresh copy"
 
@@ -99,6 +102,17 @@ class ModelBundle:
         graphs = [*(["planner"] if self.has_planner else []), "condition", "denoiser"]
         return tuple(p for p in PRECISIONS if all(graph_file(g, p) in self.files for g in graphs))
 
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """Within, networks are run for the first time: whatever they raise is a CladError that names this model."""
+        try:
+            yield
+        except CladError:
+            raise
+        except Exception as error:  # ONNX Runtime's and numpy's share no base class
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise CladError(f"model '{self.name}' does not fit its own sidecar: {reason:.200}", _REFETCH) from error
+
     def require_contract(self, contract: RobotContract) -> None:
         """Raises CladError unless the model was trained for exactly this robot."""
         if contract.hash != self.contract_hash:
@@ -119,11 +133,11 @@ def load_bundle(path_or_name: str | Path) -> ModelBundle:
     raw = (path / SIDECAR).read_bytes()
     try:
         body = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CladError(f"{path / SIDECAR} is truncated or not JSON ({error})", _REFETCH) from error
     try:
         bundle = _parse(path, hashlib.sha256(raw).hexdigest(), body)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"no field {error}" if isinstance(error, KeyError) else str(error)
         raise CladError(f"{path / SIDECAR} is malformed: {reason}", _REFETCH) from error
     _check_consistency(bundle)
@@ -190,41 +204,57 @@ def sha256_file(path: Path) -> str:
 def _parse(path: Path, sha256: str, body: dict) -> ModelBundle:
     if body["schema"] != SCHEMA:
         raise ValueError(f"schema {body['schema']} instead of {SCHEMA}")
+    contract, encoder, normalisers = body["contract"], body["encoder"], body["normalisers"]
     return ModelBundle(
         path=path,
-        name=body["name"],
+        name=typed(str, body["name"], "name"),
         sha256=sha256,
-        created=body["created"],
-        config=body["config"],
-        contract_name=body["contract"]["name"],
-        contract_hash=body["contract"]["hash"],
-        encoder_name=body["encoder"]["name"],
-        encoder_sha256=body["encoder"]["sha256"],
-        proprio_variant=body["proprio_variant"],
-        cameras=tuple(body["cameras"]),
-        features=tuple(body["features"]),
-        horizon=int(body["horizon"]),
-        execute_steps=int(body["execute_steps"]),
-        proprio=_standardiser(body["normalisers"]["proprio"]),
-        visual=_standardiser(body["normalisers"]["visual"]),
+        created=typed(str, body["created"], "created"),
+        config=_mapping(body["config"], "config"),
+        contract_name=typed(str, contract["name"], "contract.name"),
+        contract_hash=typed(str, contract["hash"], "contract.hash"),
+        encoder_name=typed(str, encoder["name"], "encoder.name"),
+        encoder_sha256=typed(str, encoder["sha256"], "encoder.sha256"),
+        proprio_variant=typed(str, body["proprio_variant"], "proprio_variant"),
+        cameras=typed(tuple[str, ...], body["cameras"], "cameras"),
+        features=typed(tuple[str, ...], body["features"], "features"),
+        horizon=typed(int, body["horizon"], "horizon"),
+        execute_steps=typed(int, body["execute_steps"], "execute_steps"),
+        proprio=_standardiser(normalisers["proprio"], "normalisers.proprio"),
+        visual=_standardiser(normalisers["visual"], "normalisers.visual"),
         action=ActionScaler(
-            low=np.asarray(body["normalisers"]["action"]["low"], dtype=np.float64),
-            high=np.asarray(body["normalisers"]["action"]["high"], dtype=np.float64),
+            low=_numbers(normalisers["action"]["low"], "normalisers.action.low", np.float64),
+            high=_numbers(normalisers["action"]["high"], "normalisers.action.high", np.float64),
         ),
-        diffusion=Diffusion(**body["diffusion"]),
-        tasks=tuple(TrainedTask(**task) for task in body["tasks"]),
-        files=body["files"],
-        opset=int(body["opset"]),
-        parity=body["parity"],
-        blind=bool(body["blind"]),
+        diffusion=_record(Diffusion, body["diffusion"], "diffusion"),
+        tasks=tuple(_record(TrainedTask, task, f"tasks[{i}]") for i, task in enumerate(body["tasks"])),
+        files=typed(dict[str, str], body["files"], "files"),
+        opset=typed(int, body["opset"], "opset"),
+        parity=typed(dict[str, float], body["parity"], "parity"),
+        blind=typed(bool, body["blind"], "blind"),
     )
 
 
-def _standardiser(body: dict) -> Standardiser:
+def _record(cls: type, body: dict, where: str):
+    kinds = get_type_hints(cls)
+    return cls(**{key: typed(kinds.get(key), value, f"{where}.{key}") for key, value in body.items()})
+
+
+def _mapping(body: object, where: str) -> dict:
+    if not isinstance(body, dict):
+        raise TypeError(f"{where} is no mapping")
+    return body
+
+
+def _numbers(body: object, where: str, dtype: type) -> np.ndarray:
+    return np.array(typed(tuple[float, ...], body, where), dtype=dtype)
+
+
+def _standardiser(body: dict, where: str) -> Standardiser:
     return Standardiser(
-        mean=np.asarray(body["mean"], dtype=np.float32),
-        std=np.asarray(body["std"], dtype=np.float32),
-        clip=float(body["clip"]),
+        mean=_numbers(body["mean"], f"{where}.mean", np.float32),
+        std=_numbers(body["std"], f"{where}.std", np.float32),
+        clip=typed(float, body["clip"], f"{where}.clip"),
     )
 
 
@@ -248,6 +278,11 @@ def _check_consistency(b: ModelBundle) -> None:
         problems.append(f"schedule '{b.diffusion.schedule}' with sampler '{b.diffusion.sampler}' is not supported")
     if not b.tasks:
         problems.append("tasks is empty")
+    if not 1 <= b.horizon <= MOST_STEPS:
+        problems.append(f"a horizon of {b.horizon} control steps is impossible")
+    if Path(b.encoder_name).name != b.encoder_name:
+        problems.append(f"encoder.name '{b.encoder_name}' is no plain name")
+    problems += [f"files lists '{name}', which is no plain file name" for name in b.files if Path(name).name != name]
     problems += [f"files lists no {name}" for name in REQUIRED_FILES if name not in b.files]
     if problems:
         raise CladError(f"{b.path / SIDECAR} is inconsistent: {'; '.join(problems)}", _REFETCH)

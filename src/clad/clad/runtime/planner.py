@@ -116,9 +116,10 @@ class Planner:
             ee_position=np.zeros(3),
             ee_quaternion=np.array([1.0, 0.0, 0.0, 0.0]),
         )
-        for _ in range(WARM_UP_RUNS):
-            self.reset("warm up", 0)
-            self.plan(observation)
+        with self._bundle.trial():
+            for _ in range(WARM_UP_RUNS):
+                self.reset("warm up", 0)
+                self.plan(observation)
         self._text = None
         self._history = self._new_history()
 

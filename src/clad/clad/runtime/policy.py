@@ -95,9 +95,15 @@ class Policy:
 
     def warm_up(self) -> None:
         """Act a few times on zeros, so that the first real chunk is not slow."""
+        with self._bundle.trial():
+            foresight = self._blank_foresight()
+            for _ in range(WARM_UP_RUNS):
+                self.act(foresight)
+
+    def _blank_foresight(self) -> Foresight:
         blank = {name: np.zeros(shape[1:], dtype=np.float32) for name, shape in self._inputs.items()}
         tokens = np.zeros((0, 0), dtype=np.float32)
-        foresight = Foresight(
+        return Foresight(
             step=0,
             seed=0,
             instruction="warm up",
@@ -110,8 +116,6 @@ class Policy:
             encode_latency=0.0,
             plan_latency=0.0,
         )
-        for _ in range(WARM_UP_RUNS):
-            self.act(foresight)
 
 
 def chunk_noise(seed: int, step: int, shape: tuple[int, ...]) -> np.ndarray:
