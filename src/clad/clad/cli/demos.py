@@ -13,9 +13,11 @@ HELP = "collect scripted demonstrations on sampled LIBERO scenes, never on evalu
 
 EXAMPLES = """\
   clad demos --suite libero_10 --task 5 --per-task 150 --workers 2
+  clad demos --suite libero_10 --task all --per-task 100 --workers 2    every task that has an expert, in turns
   clad demos --suite libero_object --task 0 --per-task 10 --visuals fast
 
-Killed or interrupted, the same command goes on where it stopped; a larger --per-task adds to the file.
+Killed or interrupted, the same command goes on where it stopped; a larger --per-task adds to the files.
+What was collected, in a page with pictures: clad data card data/demos
 """
 
 
@@ -24,14 +26,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         *("suite", "task"),
         suite={"default": "libero_10", "help": "LIBERO suite, e.g. libero_10, libero_object"},
-        task={"default": 5, "help": "task index within the suite; there must be an expert for it"},
+        task={
+            "type": options.tasks,
+            "default": "5",
+            "metavar": "N,N|all",
+            "help": "tasks of the suite; all: every one that there is a scripted expert for",
+        },
     )
     parser.add_argument(
         "--per-task",
         type=options.count,
         default=50,
         metavar="N",
-        help="successful demonstrations that the file shall hold (default: %(default)s)",
+        help="successful demonstrations of each task in the end (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",
@@ -51,22 +58,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from clad.sim.demos import Job, collect
+    from clad.sim.demos import Job, collect, tasks_with_expert
 
     make_writable(Path(args.out), "--out")
     check_json(args.json)
-    job = Job(
-        suite=args.suite,
-        task=args.task,
-        per_task=args.per_task,
-        out=Path(args.out),
-        workers=args.workers,
-        first_seed=args.first_seed,
-        visuals=args.visuals,
-    )
-    summary = collect(job)
+    jobs = [
+        Job(
+            suite=args.suite,
+            task=task,
+            per_task=args.per_task,
+            out=Path(args.out),
+            first_seed=args.first_seed,
+            visuals=args.visuals,
+        )
+        for task in (tasks_with_expert(args.suite) if args.task == options.ALL else args.task)
+    ]
+    summaries = collect(jobs, args.workers)
     if args.json:
-        Path(args.json).write_text(json.dumps(summary, indent=1) + "\n")
-    failed = f"{summary['failures_n']} of {summary['attempts_n']} attempts failed"
-    print(f"{job.path}: {args.per_task} demonstrations, {failed}")
+        Path(args.json).write_text(json.dumps({"schema": 1, "tasks": summaries}, indent=1) + "\n")
+    for summary in summaries:
+        failed = f"{summary['failures_n']} of {summary['attempts_n']} attempts failed"
+        print(f"{summary['file']}: {summary['demonstrations_n']} demonstrations, {failed}")
     return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from clad.model.variants import VARIANTS
 from clad.runtime.catalogue import PRECISIONS
 
 PROTOCOLS = ("exact", "classic")
@@ -16,6 +17,7 @@ MODES = ("lockstep", "free-run")
 VISUALS = ("full", "fast")
 PROVIDERS = ("cpu", "cuda", "tensorrt", "torch", "torch-cuda")
 
+ALL = "all"
 MOST = 2**32 - 1  # what seeds and step numbers in messages, and numpy's seeds, can hold
 
 
@@ -39,6 +41,11 @@ def _integer(text: str, least: int) -> int:
     if value > MOST:
         raise argparse.ArgumentTypeError(f"{value} is too large; the most is {MOST}")
     return value
+
+
+def tasks(text: str) -> tuple[int, ...] | str:
+    """ALL, or task numbers in the order given: "0,3,5"."""
+    return ALL if text == ALL else tuple(dict.fromkeys(index(part) for part in text.split(",")))
 
 
 _TRAINED = "(default: the first that the model was trained on)"
@@ -73,6 +80,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "",
         "metavar": "NAME",
         "help": "model bundle: a directory, or a name in models/ (default: the first there that sees)",
+    },
+    "variant": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME",
+        "help": f"change the configuration to a named variant; may repeat: {', '.join(VARIANTS)}",
+    },
+    "set": {
+        "action": "append",
+        "default": [],
+        "metavar": "KEY=VALUE",
+        "help": "change one setting of the configuration, e.g. planner.recon_weight=0; may repeat",
     },
     "provider": {
         "choices": PROVIDERS,

@@ -1,116 +1,103 @@
-"""Collecting demonstrations: sampled scenes, scripted expert, several processes, one file in LIBERO's layout.
+"""Collecting demonstrations: sampled scenes, scripted experts, several tasks and processes, a file a task in LIBERO's layout.
 
 Safe to kill and to start again: each worker writes finished episodes as files of their own, this process links them,
-and a second run goes on from what it finds. Scenes are sampled with seeds of their own and never are evaluation states.
+and a second run goes on from what it finds. Tasks grow in turns, a block of demonstrations each, so that an unfinished
+run has some of each. Scenes are sampled with seeds of their own and never are evaluation states.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from clad.contract import load_contract
 from clad.data import libero_hdf5
 from clad.data.episode import Episode
+from clad.data.no_ops import no_ops
 from clad.errors import CladError, UsageError
 from clad.sim import suites
+from clad.sim.demo_files import FIRST_SEED, Attempt, DemoFile, Job, check_disk
 from clad.sim.expert import tasks
 
-FIRST_SEED = 1000  # lower seeds are for trying things out
-_COMPRESSED = 0.45  # of the raw size; measured 0.35-0.4 on rendered pictures
-_TYPICAL_STEPS = 150
+BLOCK = 10  # demonstrations of a task in a row: a worker takes seconds to change its scene
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """What to collect. per_task: successful demonstrations wanted in the file in the end."""
-
-    suite: str
-    task: int
-    per_task: int
-    out: Path
-    workers: int = 1
-    first_seed: int = FIRST_SEED
-    visuals: str = "full"
-
-    @property
-    def path(self) -> Path:
-        """The file, named as upstream names its own."""
-        return self.out / self.suite / f"{suites.task_info(self.suite, self.task).name}_demo.hdf5"
+def tasks_with_expert(suite: str) -> tuple[int, ...]:
+    """The tasks of a suite that `collect` can demonstrate. Raises UsageError when there is none."""
+    if suite not in tasks.EXPERTS:
+        tasks.script_for(suite, 0)  # its error names the tasks that have one
+    return tasks.EXPERTS[suite]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One episode's outcome, as a worker reports it. part: its file, if it succeeded."""
+def collect(jobs: Sequence[Job], workers: int = 1) -> list[dict]:
+    """Collect until every job's file holds its `per_task` successes.
 
-    seed: int
-    success: bool
-    reason: str
-    steps: int
-    wall_s: float
-    part: str = ""
-
-
-def collect(job: Job) -> dict:
-    """Collect until the file holds `per_task` successes; returns the summary that also lies beside the file as JSON.
-
-    Raises UsageError for a task without an expert, CladError if the disk is too small or the expert fails on more
-    than half of a good number of scenes.
+    Returns a summary a job, which also lies beside the file as JSON. Raises UsageError for a task without an expert,
+    CladError if the disk is too small, or, when all other tasks are done, if an expert failed on more than half of a
+    good number of scenes.
     """
-    tasks.script_for(job.suite, job.task)
-    info = suites.task_info(job.suite, job.task)
-    if job.first_seed < FIRST_SEED:
-        raise UsageError(f"first seed {job.first_seed} is below {FIRST_SEED}", "Lower seeds are for trials")
-    log = _Log(job)
-    for part in libero_hdf5.unlinked_parts(job.path):
-        libero_hdf5.link_part(job.path, part, file_attrs=_file_attrs(job))
-    done = libero_hdf5.episode_metas(job.path) if job.path.is_file() else []
-    _check_disk(job, job.per_task - len(done))
+    for job in jobs:
+        tasks.script_for(job.suite, job.task)
+        if job.first_seed < FIRST_SEED:
+            raise UsageError(f"first seed {job.first_seed} is below {FIRST_SEED}", "Lower seeds are for trials")
+    files = [DemoFile(job) for job in jobs]
+    check_disk(files)
     started = time.time()
-    if len(done) < job.per_task:
-        _run(job, log, {meta["seed"] for meta in done if "seed" in meta} | log.failed_seeds, len(done))
-    libero_hdf5.pack(job.path)
-    return log.write(instruction=info.instruction, file=str(job.path), wall_s=round(time.time() - started, 1))
+    if any(file.wants for file in files):
+        _run(files, workers)
+    summaries = []
+    for file in files:
+        if file.have:
+            libero_hdf5.pack(file.job.path)
+        instruction = suites.task_info(file.job.suite, file.job.task).instruction
+        summaries.append(
+            file.write(
+                instruction=instruction,
+                file=str(file.job.path),
+                demonstrations_n=file.have,
+                wall_s=round(time.time() - started, 1),
+            )
+        )
+    if bad := [f"{file.job.suite} {file.job.task}" for file in files if file.hopeless]:
+        raise CladError(f"the expert failed on most scenes of {', '.join(bad)}", "See the JSON beside each file")
+    return summaries
 
 
-def _run(job: Job, log: _Log, used: set[int], have: int) -> None:
+def _run(files: list[DemoFile], workers: int) -> None:
     from tqdm import tqdm
 
-    seeds = (s for s in _count_from(job.first_seed) if s not in used)
-    running: dict[Future, int] = {}
-    bar = tqdm(total=job.per_task, initial=have, unit="demo", desc=f"{job.suite} {job.task}", file=sys.stderr)
+    running: dict[Future, DemoFile] = {}
+    bar = tqdm(
+        total=sum(file.job.per_task for file in files),
+        initial=sum(min(file.have, file.job.per_task) for file in files),
+        unit="demo",
+        desc=files[0].job.suite,
+        file=sys.stderr,
+    )
     context = multiprocessing.get_context("spawn")  # GL contexts and threads do not survive a fork
-    starting = {"initializer": _start_worker, "initargs": (job, os.getpid())}
-    with ProcessPoolExecutor(job.workers, mp_context=context, **starting) as pool:
+    starting = {"initializer": _start_worker, "initargs": (os.getpid(),)}
+    with ProcessPoolExecutor(workers, mp_context=context, **starting) as pool:
         try:
-            while have < job.per_task:
-                while len(running) < min(job.workers, job.per_task - have):  # never more than are still wanted
-                    seed = next(seeds)
-                    running[pool.submit(_attempt, seed)] = seed
+            while True:
+                while len(running) < workers and (file := _next(files)):
+                    running[pool.submit(_attempt, file.job, file.take_seed())] = file
+                if not running:
+                    break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    del running[future]
-                    attempt = future.result()
-                    log.add(attempt)
-                    if attempt.success:
-                        libero_hdf5.link_part(job.path, Path(attempt.part), file_attrs=_file_attrs(job))
-                        have += 1
+                    file, attempt = running.pop(future), future.result()
+                    if file.add(attempt):
                         bar.update()
-                    bar.set_postfix(failed=log.failures_now, steps=attempt.steps)
-                if log.failures_now > 20 and log.failures_now > log.successes_now:
-                    raise CladError(f"the expert failed on {log.failures_now} scenes", f"See {log.path}")
+                    failed = sum(f.failures_now for f in files)
+                    bar.set_postfix(task=file.job.task, steps=attempt.steps, failed=failed)
         except BrokenProcessPool as error:
             raise CladError("a worker process died", "Out of memory? Run again with fewer --workers") from error
         finally:
@@ -120,28 +107,34 @@ def _run(job: Job, log: _Log, used: set[int], have: int) -> None:
                 process.kill()  # interrupted: what they were at is worth nothing, finished parts are safe
 
 
+def _next(files: list[DemoFile]) -> DemoFile | None:
+    """Whose turn it is: the first file with the fewest whole blocks; never more attempts than are still wanted."""
+    return min((f for f in files if f.wants), key=lambda f: (f.have + f.running) // BLOCK, default=None)
+
+
 # --- in the worker
 
 _worker: _Worker | None = None
 
 
 class _Worker:
-    def __init__(self, job: Job) -> None:
-        from clad.sim.libero_env import LiberoEnv
+    """One environment at a time: each takes 1.0 to 2.5 GB."""
 
-        self.job = job
-        self.env = LiberoEnv(job.suite, job.task, visuals=job.visuals)
+    def __init__(self) -> None:
+        self.env = None
 
-    def attempt(self, seed: int) -> Attempt:
+    def attempt(self, job: Job, seed: int) -> Attempt:
         from clad.sim.expert.tasks import run_expert
 
         started, trace = time.time(), []
+        self._enter(job)
         self.env.reset_sampled(seed)
         outcome = run_expert(self.env, seed, images=True, on_step=trace.append)
         part = ""
         if outcome.success:
-            part = str(libero_hdf5.parts_folder(self.job.path) / f"seed_{seed}.hdf5")
-            libero_hdf5.save_part(Path(part), self._episode(seed, trace), states=np.stack([t.state for t in trace]))
+            part = str(libero_hdf5.parts_folder(job.path) / f"seed_{seed}.hdf5")
+            states = np.stack([t.state for t in trace])
+            libero_hdf5.save_part(Path(part), self._episode(job, seed, trace), states=states)
         return Attempt(
             seed=seed,
             success=outcome.success,
@@ -151,37 +144,47 @@ class _Worker:
             part=part,
         )
 
-    def _episode(self, seed: int, trace: list) -> Episode:
+    def _enter(self, job: Job) -> None:
+        from clad.sim.libero_env import LiberoEnv
+
+        if self.env is not None and (self.env.info.suite, self.env.info.task) != (job.suite, job.task):
+            self.env.close()
+            self.env = None
+        if self.env is None:
+            self.env = LiberoEnv(job.suite, job.task, visuals=job.visuals)
+
+    def _episode(self, job: Job, seed: int, trace: list) -> Episode:
         observations = [t.observation for t in trace]
 
         def stacked(field: str) -> np.ndarray:
             return np.stack([getattr(o, field) for o in observations])
 
+        expert, gripper = np.stack([t.expert for t in trace]), stacked("gripper_position")
         return Episode(
             name=f"seed_{seed}",
             instruction=self.env.instruction,
             images={camera: np.stack([o.images[camera] for o in observations]) for camera in observations[0].images},
             joint_position=stacked("joint_position"),
             joint_velocity=stacked("joint_velocity"),
-            gripper_position=stacked("gripper_position"),
+            gripper_position=gripper,
             ee_position=stacked("ee_position"),
             ee_quaternion=stacked("ee_quaternion"),
             executed=np.stack([t.executed for t in trace]),
-            expert=np.stack([t.expert for t in trace]),
-            label_valid=np.array([t.label_valid for t in trace]),
+            expert=expert,
+            label_valid=np.array([t.label_valid for t in trace]) & ~no_ops(expert, gripper),
             meta={
-                "suite": self.job.suite,
-                "task": self.job.task,
+                "suite": job.suite,
+                "task": job.task,
                 "seed": seed,
                 "protocol": "sampled",
-                "visuals": self.job.visuals,
+                "visuals": job.visuals,
                 "scene_hash": self.env.scene_hash(),
                 "source": "scripted expert",
             },
         )
 
 
-def _start_worker(job: Job, parent: int) -> None:
+def _start_worker(parent: int) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     if sys.platform == "linux":
@@ -189,79 +192,9 @@ def _start_worker(job: Job, parent: int) -> None:
         if os.getppid() != parent:
             os._exit(1)
     os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's software renderer would take every core in every worker
-    _worker = _Worker(job)
+    _worker = _Worker()
 
 
-def _attempt(seed: int) -> Attempt:
+def _attempt(job: Job, seed: int) -> Attempt:
     assert _worker is not None
-    return _worker.attempt(seed)
-
-
-# --- bookkeeping
-
-
-class _Log:
-    """The JSON beside the file: every attempt of every run, so that failures are counted and not tried again."""
-
-    def __init__(self, job: Job) -> None:
-        self.job, self.path = job, job.path.with_suffix(".json")
-        self.attempts = json.loads(self.path.read_text())["attempts"] if self.path.is_file() else []
-        self.successes_now = self.failures_now = 0
-
-    @property
-    def failed_seeds(self) -> set[int]:
-        return {a["seed"] for a in self.attempts if not a["success"]}
-
-    def add(self, attempt: Attempt) -> None:
-        self.attempts.append({k: v for k, v in asdict(attempt).items() if k != "part"})
-        self.successes_now += attempt.success
-        self.failures_now += not attempt.success
-        self.write()
-
-    def write(self, **more) -> dict:
-        failed = [a for a in self.attempts if not a["success"]]
-        summary = {
-            "schema": 1,
-            "suite": self.job.suite,
-            "task": self.job.task,
-            "visuals": self.job.visuals,
-            "attempts_n": len(self.attempts),
-            "failures_n": len(failed),
-            **more,
-        }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".json.tmp")
-        temporary.write_text(json.dumps(summary | {"attempts": self.attempts}, indent=1))
-        os.replace(temporary, self.path)
-        return summary
-
-
-def estimate_bytes(job: Job, demos: int) -> int:
-    """Disk that `demos` more demonstrations take, packing (which holds everything twice for a moment) included."""
-    contract = load_contract("libero")
-    frame = contract.image_size**2 * 3 * len(contract.cameras)
-    return int(2 * demos * _TYPICAL_STEPS * frame * _COMPRESSED)
-
-
-def _check_disk(job: Job, demos: int) -> None:
-    job.path.parent.mkdir(parents=True, exist_ok=True)
-    need, free = estimate_bytes(job, max(0, demos)), shutil.disk_usage(job.path.parent).free
-    print(f"{job.path.name}: {demos} to go, up to {need / 1e9:.1f} GB of disk ({free / 1e9:.0f} free)", file=sys.stderr)
-    if need > 0.95 * free:
-        message = f"{need / 1e9:.1f} GB needed, {free / 1e9:.1f} free in {job.out}"
-        raise CladError(message, "Choose another --out or a smaller --per-task")
-
-
-def _file_attrs(job: Job) -> dict:
-    info = suites.task_info(job.suite, job.task)
-    return {
-        "problem_info": {"language_instruction": info.instruction, "task_name": info.name},
-        "env_args": {"suite": job.suite, "task": job.task, "control_freq": 20, "controller": "OSC_POSE"},
-        "bddl_file_name": info.bddl.name,
-    }
-
-
-def _count_from(first: int) -> Iterator[int]:
-    while True:
-        yield first
-        first += 1
+    return _worker.attempt(job, seed)
