@@ -109,7 +109,7 @@ def test_a_truncated_sidecar_is_refused(models):
         (lambda b: b.update(proprio_variant="ee9"), "the proprio normaliser has 23 entries, ee9 needs 9"),
         (lambda b: b["normalisers"]["visual"]["std"].__setitem__(0, 0.0), "std must be positive"),
         (lambda b: b["normalisers"]["action"]["low"].__setitem__(0, 9.0), "low < high"),
-        (lambda b: b["diffusion"].update(sampler="ddpm"), "sampler 'ddpm' is not supported"),
+        (lambda b: b["diffusion"].update(sampler="heun"), "sampler 'heun' is not supported"),
         (lambda b: b["files"].pop("condition.onnx"), "files lists no condition.onnx"),
         (lambda b: b.update(tasks=[]), "tasks is empty"),
     ],
