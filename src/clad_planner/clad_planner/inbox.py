@@ -38,7 +38,7 @@ class PlanJob:
 
     @property
     def key(self) -> tuple[int, int]:
-        return self.episode.id, self.step
+        return self.episode.id, self.stamp
 
 
 def merge_jobs(waiting: PlanJob, newer: PlanJob) -> PlanJob:
@@ -68,6 +68,11 @@ class Inbox:
     def episode(self) -> Episode | None:
         """The episode that is running, or None."""
         return self._episode
+
+    @property
+    def stamp(self) -> int:
+        """Of the newest complete observation, ns; 0 before the first."""
+        return 0 if self._observation is None else self._observation[0]
 
     def begin(self, episode: Episode) -> None:
         """An episode runs; told again (a repeated status) nothing changes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -21,15 +22,18 @@ from clad_ros import topics
 from clad_ros.convert import foresight_to_message, observation_from_messages
 from clad_ros.diagnostics import OK, WARN
 from clad_ros.node import CladNode, run_node
-from clad_ros.stamps import control_period_ns, to_ns
+from clad_ros.stamps import SECOND, control_period_ns, to_ns
 from clad_ros.worker import Worker
 
 JOINTS, POSE = "joint_states", "ee_pose"
 
 
 class PlannerNode(CladNode):
-    """Lock-step: one foresight per observation. Free-run: one each 1/inference_rate s, over the newest observation.
+    """One foresight per new observation; in free-run at most `inference_rate` a second, over the newest one.
 
+    In free-run an observation that comes sooner than 1/inference_rate after the last plan waits for that moment, and is
+    replaced by a newer one until then. None is planned twice: a chunk carries all its steps with it, and the same
+    observation has nothing to add.
     Messages are collected on the executor's thread and planned on a worker's, so that inference delays no callback.
     """
 
@@ -40,7 +44,11 @@ class PlannerNode(CladNode):
         self.setting("provider", "cpu", "what computes: cpu, cuda, tensorrt (ONNX Runtime), torch, torch-cuda")
         self.setting("precision", "fp32", "of the planner's network: fp32, int8, fp16, where the model has it")
         self.setting("threads", 1, "CPU threads for inference")
-        self.setting("inference_rate", 25.0, "free-run: how often a plan is made, Hz of wall time")
+        self.setting(
+            "inference_rate",
+            25.0,
+            "free-run: the most plans made per second of wall time; each is of a new observation",
+        )
         self._worker: Worker | None = None
         self._entities: list = []
         self._timer = None
@@ -65,8 +73,10 @@ class PlannerNode(CladNode):
         self._submitted: tuple[int, int] | None = None
         self._planned: tuple[tuple[int, int], LatentForesight] | None = None
         self._newest_stamp = 0
+        self._complete = 0.0  # when the newest observation was complete, monotonic s
         self._seq = self._replaced = 0
-        self._ticks: list[float] = []
+        self._next_plan = 0.0  # free-run: not before this moment, monotonic s
+        self._lateness: deque[float] = deque(maxlen=250)
         self._worker = Worker(self._plan, self._failed, merge_jobs)
 
         self._publisher = self.create_lifecycle_publisher(
@@ -82,8 +92,9 @@ class PlannerNode(CladNode):
         for camera in self._bundle.cameras:
             callback = lambda m, camera=camera: self._on_stream(camera, m)  # noqa: E731
             self._entities.append(subscribe(Image, topics.image_topic(camera), callback, topics.IMAGE_QOS))
-        # the steady clock: in free-run inference keeps its rate whatever sim time does
-        self._timer = self.create_timer(1.0 / rate, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        # started again at every plan: it fires when the next one may be made. The steady clock, whatever sim time does
+        self._period = 1.0 / rate
+        self._timer = self.create_timer(self._period, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.diagnostics.set(model=self._bundle.id, provider=self.value("provider"), precision=self.value("precision"))
 
     def release(self) -> None:
@@ -112,7 +123,6 @@ class PlannerNode(CladNode):
             self._plan_if_ready()
         else:
             self._inbox.end()
-            self._ticks = []
 
     def _on_executed(self, message: ExecutedAction) -> None:
         if tuple(message.names) != self._contract.action.names:
@@ -127,48 +137,61 @@ class PlannerNode(CladNode):
         group = self._synchroniser.add(stream, stamp, message)
         if group is not None:
             self._inbox.observed(stamp, group)
+            self._complete = time.monotonic()
             self._plan_if_ready(repeated=True)
 
     def _plan_if_ready(self, repeated: bool = False) -> None:
-        """Lock-step: plan the observation once its past is here; if it comes `repeated`, tell the same foresight again."""
-        if not self.active or self._inbox.episode is None or not self._inbox.episode.lockstep:
+        """Plan the observation once its past is here. Lock-step: if it comes `repeated`, tell the same foresight again."""
+        episode = self._inbox.episode
+        if not self.active or episode is None:
+            return
+        if not episode.lockstep and (time.monotonic() < self._next_plan or self._is_stale()):
             return
         job = self._inbox.job()
         if job is None:
             return
         if job.key != self._submitted:
             self._submit(job)
-        elif repeated and self._planned is not None and self._planned[0] == job.key:
+        elif repeated and episode.lockstep and self._planned is not None and self._planned[0] == job.key:
             self._publish(self._planned[1])
 
     def _on_timer(self) -> None:
+        """Free-run: the observation that came too soon after the last plan, or the news that none comes any more."""
         episode = self._inbox.episode
         if not self.active or episode is None or episode.lockstep:
             return
-        self._note_period()
-        job = self._inbox.job()
-        if job is None:
-            return
-        age = self._newest_stamp - job.stamp
-        if age > self._bundle.horizon * control_period_ns(self._contract):
+        if self._is_stale():
             missing = ", ".join(self._synchroniser.missing(self._newest_stamp))
-            self.diagnostics.error(f"the observations have stopped: waiting for {missing}", age_s=f"{age / 1e9:.2f}")
-            return
-        self._submit(job)
+            age = (self._newest_stamp - self._inbox.stamp) / SECOND
+            self.diagnostics.error(f"the observations have stopped: waiting for {missing}", age_s=f"{age:.2f}")
+        else:
+            self._plan_if_ready()
+
+    def _is_stale(self) -> bool:
+        """Some stream is more than the horizon ahead of the newest complete observation: others have stopped."""
+        age = self._newest_stamp - self._inbox.stamp
+        return self._inbox.stamp > 0 and age > self._bundle.horizon * control_period_ns(self._contract)
 
     def _submit(self, job: PlanJob) -> None:
+        if not job.episode.lockstep:
+            self._note_start()
         self._submitted = job.key
         if not self._worker.submit(job):
             self._replaced += 1
             self.diagnostics.set(observations_replaced=self._replaced)
 
-    def _note_period(self) -> None:
-        """Once a second: by how much the timer misses its period, over the last seconds."""
-        self._ticks = [*self._ticks[-250:], time.monotonic()]
-        if len(self._ticks) > 2 and len(self._ticks) % 25 == 0:
-            error = np.abs(np.diff(self._ticks) - 1.0 / self.value("inference_rate")) * 1e3
-            p50, p99 = np.percentile(error, [50, 99])
-            self.diagnostics.set(period_error_ms_p50=f"{p50:.3f}", period_error_ms_p99=f"{p99:.3f}")
+    def _note_start(self) -> None:
+        """Free-run: when the next plan may start, and how late this one did, over the last plans.
+
+        A plan is due when its observation is complete and the one before it started a period ago.
+        """
+        now = time.monotonic()
+        self._lateness.append(now - max(self._next_plan, self._complete))
+        self._next_plan = now + self._period
+        self._timer.reset()
+        if len(self._lateness) % 25 == 0:
+            p50, p99 = np.percentile(np.array(self._lateness) * 1e3, [50, 99])
+            self.diagnostics.set(plan_late_ms_p50=f"{p50:.3f}", plan_late_ms_p99=f"{p99:.3f}")
 
     # --- planning, on the worker's thread
 

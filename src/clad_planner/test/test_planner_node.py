@@ -4,73 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
-from sensor_msgs.msg import Image, JointState
+from fed_robot import CONTRACT, PERIOD, Robot, observation
 
-from clad.contract import Observation, load_contract
 from clad.runtime.bundle import load_bundle
 from clad.runtime.planner import Planner
-from clad_interfaces.msg import EpisodeStatus, ExecutedAction, LatentForesight
+from clad_interfaces.msg import LatentForesight
 from clad_ros import topics
-from clad_ros.convert import ee_pose_message, foresight_from_message, image_to_message, joint_state_message
-from clad_ros.stamps import SECOND, control_period_ns, time_msg, to_ns
+from clad_ros.convert import foresight_from_message, joint_state_message
+from clad_ros.stamps import to_ns
 
 pytestmark = pytest.mark.timeout(300)  # a shared machine may be slow to start a node
-
-CONTRACT = load_contract("libero")
-PERIOD = control_period_ns(CONTRACT)
-
-
-def observation(step: int) -> Observation:
-    rng = np.random.default_rng(step)
-    return Observation(
-        step=step,
-        images={c: rng.integers(0, 256, (128, 128, 3), dtype=np.uint8) for c in CONTRACT.cameras},
-        joint_position=rng.uniform(-1, 1, 7),
-        joint_velocity=rng.uniform(-1, 1, 7),
-        gripper_position=rng.uniform(0, 0.04, 2),
-        ee_position=rng.uniform(-1, 1, 3),
-        ee_quaternion=np.array([1.0, 0.0, 0.0, 0.0]),
-    )
-
-
-class Robot:
-    """Publishes what a robot publishes; `start` keeps growing, as sim time does."""
-
-    def __init__(self, graph) -> None:
-        publish = graph.publisher
-        self.images = {c: publish(Image, topics.image_topic(c), topics.IMAGE_QOS) for c in CONTRACT.cameras}
-        self.joints = publish(JointState, topics.JOINT_STATES, topics.STATE_QOS)
-        self.pose = publish(PoseStamped, topics.EE_POSE, topics.STATE_QOS)
-        self.actions = publish(ExecutedAction, topics.EXECUTED_ACTION, topics.ACTION_QOS)
-        self.status = publish(EpisodeStatus, topics.EPISODE, topics.EPISODE_QOS)
-        self.episode, self.start = 0, 0
-
-    def begin(self, mode: str = "lockstep", instruction: str = "put the book in") -> None:
-        self.episode += 1
-        self.start += 100 * SECOND
-        message = EpisodeStatus(
-            episode=self.episode, phase=EpisodeStatus.RUNNING, instruction=instruction, seed=4, mode=mode
-        )
-        message.header.stamp = time_msg(self.start)
-        self.status.publish(message)
-
-    def observe(self, o: Observation, damage=lambda joints: None) -> None:
-        stamp = self.start + o.step * PERIOD
-        for camera, image in o.images.items():
-            self.images[camera].publish(image_to_message(image, stamp, CONTRACT.cameras[camera].frame))
-        joints = joint_state_message(o, np.zeros(2), CONTRACT, stamp)
-        damage(joints)
-        self.joints.publish(joints)
-        self.pose.publish(ee_pose_message(o, CONTRACT, stamp))
-
-    def execute(self, step: int, action: np.ndarray) -> None:
-        names = list(CONTRACT.action.names)
-        self.actions.publish(ExecutedAction(episode=self.episode, step=step, names=names, values=action.tolist()))
 
 
 @pytest.fixture(scope="module")
@@ -167,15 +115,45 @@ def test_a_blank_instruction_is_refused(graph, robot, foresights, diagnostics):
     assert not [m for m in foresights if m.episode == robot.episode]
 
 
-def test_free_run_plans_at_its_own_rate_and_stops_on_stale_data(graph, robot, foresights, diagnostics):
+def test_free_run_plans_each_new_observation_once_and_stops_on_stale_data(graph, robot, foresights, diagnostics):
     robot.begin("free-run")
-    robot.observe(observation(0))
-    graph.wait(lambda: sum(m.episode == robot.episode for m in foresights) >= 5, "several plans of one observation")
+    own = lambda: [m for m in foresights if m.episode == robot.episode]  # noqa: E731
+    for step in range(4):
+        robot.observe(observation(step))
+        robot.execute(step, np.zeros(7))
+        graph.wait(lambda: own() and own()[-1].step == step, f"the plan of observation {step}")
+    robot.observe(observation(3))  # sent again: nothing new
+    seen = len(diagnostics)  # once a second, which is many periods
+    graph.wait(lambda: len(diagnostics) >= seen + 2, "the planner's next report")
     late = observation(30)  # joints go on, pictures do not: what is complete is far behind
     robot.joints.publish(joint_state_message(late, np.zeros(2), CONTRACT, robot.start + 30 * PERIOD))
     words = "the observations have stopped: waiting for agentview, ee_pose, wrist"
     graph.wait(lambda: last_status(diagnostics).message == words, "the diagnosis of stale data")
     assert last_status(diagnostics).level == DiagnosticStatus.ERROR
+    assert [m.step for m in own()] == [0, 1, 2, 3]
+
+
+def test_free_run_keeps_to_its_rate_and_takes_the_newest(graph, robot, foresights):
+    """Observations at 100 Hz, of which at most 25 a second are planned, in order, and the last one in the end."""
+    robot.begin("free-run")
+    count, arrivals = len(foresights), []
+    heard = graph.node.create_subscription(
+        LatentForesight,
+        topics.LATENT_FORESIGHT,
+        lambda m: arrivals.append((m.step, time.monotonic())),
+        topics.INFERENCE_QOS,
+    )
+    started = time.monotonic()
+    for step in range(100):
+        robot.observe(observation(step))
+        robot.execute(step, np.zeros(7))
+        due = started + (step + 1) * 0.01
+        graph.wait(lambda: time.monotonic() >= due, "the next observation")
+    graph.wait(lambda: foresights[count:] and foresights[-1].step == 99, "the plan of the last observation")
+    graph.node.destroy_subscription(heard)
+    steps = [m.step for m in foresights[count:]]
+    assert steps == sorted(set(steps))
+    assert 5 <= len(steps) <= 1 + 25 * (arrivals[-1][1] - started) + 2
 
 
 def test_another_robots_model_is_refused_with_one_line_and_exit_code_1(graph, tiny_model, tmp_path):
