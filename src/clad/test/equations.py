@@ -105,8 +105,8 @@ def _modulate(layer, o: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def denoise(model, told: np.ndarray, noisy: np.ndarray, timestep: int) -> np.ndarray:
-    count = len(w(model.frequencies))
-    phase = np.array([timestep / model.train_steps * 1000 ** (i / (count - 1)) for i in range(count)])
+    count = len(w(model.step.frequencies))
+    phase = np.array([timestep / model.step.train_steps * 1000 ** (i / (count - 1)) for i in range(count)])
     x = linear(model.inputs, np.concatenate([told, np.sin(phase), np.cos(phase), noisy.ravel()]))
     for block in model.blocks:
         x = residual(block, x)

@@ -14,6 +14,7 @@ EXAMPLES = """\
   clad bench --model NAME --n 300 --json FILE  more runs, and the result as a file
   clad bench --config paper --n 20             a model of the paper's size with random weights (6 GB of memory)
   clad bench --config paper --precision int8   … with int8 beside fp32
+  clad bench --config small --variant dit --fused   another denoiser, stepwise and fused
   clad bench --config paper --device cuda      the same on a GPU
 """
 # what the paper states for its own model, on one RTX 4090: name of our row -> its figure
@@ -35,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", nargs="+", choices=("int8", "fp16"), default=[], help="with --config: measure these too"
     )
     parser.add_argument("--fused", action="store_true", help="with --config: measure the sampler as one network too")
+    options.add(
+        parser,
+        *("variant", "set"),
+        variant={"help": "with --config: a named variant of it, see docs/variants.md; may repeat"},
+        set={"help": "with --config: change one setting, e.g. policy.width=512; may repeat"},
+    )
     options.add(parser, "threads", "json")
 
 
@@ -48,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     if args.config and args.model:
         raise UsageError("--model and --config are two things to measure", "Give one of them")
     providers(args.device)  # refused before anything is built for it
+    if not args.config and (args.variant or args.set):
+        raise UsageError("--variant and --set change a configuration", "Give it with --config, e.g. --config small")
     if not args.config and (args.precision or args.fused):
         raise UsageError("a model is measured with what it has", "Add to it: clad export --from NAME --precision int8")
     if not args.config:
@@ -57,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
     from clad.export.variants import derive_bundle
 
     with tempfile.TemporaryDirectory(prefix="clad-bench-") as folder:
-        bundle = random_bundle(*preset(args.config), f"random-{args.config}", Path(folder))
+        bundle = random_bundle(
+            *preset(args.config, args.set, args.variant), "-".join(["random", args.config, *args.variant]), Path(folder)
+        )
         if args.precision or args.fused:
             bundle = derive_bundle(bundle, bundle.name, Path(folder), precisions=args.precision, fused=args.fused)
         return _bench(args, bundle, None)

@@ -15,6 +15,7 @@ EXAMPLES = """\
   clad info NAME                        one model: robot, encoder, tasks, sizes, parity
   clad info NAME --latency 300          observation to chunk on this machine, stage by stage
   clad info --config paper              how large a model of the paper's size is
+  clad info --config small --variant dit   … and with a variant
   clad info --suites                    LIBERO's suites and tasks
   clad info --visuals                   what fast visuals save, and what they change
 """
@@ -36,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--latency", type=options.count, metavar="N", help="time N decisions of the model, without rendering"
     )
-    options.add(parser, "provider", "precision", "fused", "threads", "json")
+    options.add(
+        parser,
+        *("variant", "set", "provider", "precision", "fused", "threads", "json"),
+        variant={"help": "with --config: a named variant of it, see docs/variants.md; may repeat"},
+        set={"help": "with --config: change one setting, e.g. policy.width=512; may repeat"},
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,12 +52,14 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--latency needs a model", "Write: clad info NAME --latency N")
     if bool(args.name) + bool(args.config) + args.suites + args.visuals > 1:
         raise UsageError("a model, --config, --suites and --visuals are four questions", "Ask one of them")
+    if (args.variant or args.set) and not args.config:
+        raise UsageError("--variant and --set change a configuration", "Give it with --config, e.g. --config small")
     if args.suites:
         found, text = _suites()
     elif args.visuals:
         found, text = _visuals()
     elif args.config:
-        found, text = _configuration(args.config)
+        found, text = _configuration(args)
     elif args.name:
         found, text = _model(args)
     else:
@@ -89,13 +97,14 @@ def _visuals() -> tuple[Any, str]:
     return found, "\n".join(lines)
 
 
-def _configuration(name: str) -> tuple[Any, str]:
-    from clad.export.sizes import PAPER_PARAMETERS, count
+def _configuration(args: argparse.Namespace) -> tuple[Any, str]:
+    from clad.export.sizes import PAPER_PARAMETERS, count, preset
 
-    sizes = count(name)
+    name, sizes = args.config, count(*preset(args.config, args.set, args.variant))
     found = {"parameters": {"planner": sizes.planner, "policy": sizes.policy, "total": sizes.total}}
     found["memory_bytes"] = sizes.memory()
-    lines = [f"configuration '{name}', parameters without the encoder's"]
+    changed = "".join(f", {change}" for change in (*args.variant, *args.set))
+    lines = [f"configuration '{name}'{changed}, parameters without the encoder's"]
     for part, value in found["parameters"].items():
         theirs = sum(PAPER_PARAMETERS.values()) if part == "total" else PAPER_PARAMETERS[part]
         beside = f"   the paper's {theirs / 1e9:.2f} B, {100 * (value / theirs - 1):+.1f} %" if name == "paper" else ""

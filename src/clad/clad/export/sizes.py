@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from clad.data.features import CacheInfo
 from clad.data.statistics import Normalisers
 from clad.errors import unknown_name
 from clad.export.bundle import write_bundle
-from clad.model.config import PRESETS, Config, Dims
-from clad.model.planner import build_planner
+from clad.model.config import PRESETS, Config, Dims, load_config
+from clad.model.dynamics import LatentDynamics
+from clad.model.planner import AnyPlanner, build_planner
 from clad.model.policy import DiffusionPolicy
 from clad.runtime.bundle import ModelBundle
 from clad.runtime.normalisers import ActionScaler, Standardiser
@@ -53,11 +55,14 @@ class Sizes:
         }
 
 
-def preset(name: str) -> tuple[Config, Dims]:
-    """A preset and the dimensions that it has with its encoder and LIBERO's robot. Raises UsageError for no preset."""
+def preset(name: str, changes: Sequence[str] = (), variants: Sequence[str] = ()) -> tuple[Config, Dims]:
+    """A preset, changed as by `load_config`, and the dimensions it has with its encoder and LIBERO's robot.
+
+    Raises UsageError for no preset and for anything else unknown.
+    """
     if name not in PRESETS:
         raise unknown_name("configuration", name, PRESETS)
-    config = PRESETS[name]
+    config = load_config(name, changes, variants=variants)
     features, text = ENCODER_DIMS[name]
     dims = Dims(
         proprio=proprio_dim(config.data.proprio),
@@ -69,22 +74,28 @@ def preset(name: str) -> tuple[Config, Dims]:
     return config, dims
 
 
-def count(name: str) -> Sizes:
-    """Parameters of a preset's models, on torch's meta device: no memory is taken for them."""
-    config, dims = preset(name)
+def count(config: Config, dims: Dims) -> Sizes:
+    """Parameters of a configuration's models, on torch's meta device: no memory is taken for them."""
     with torch.device("meta"):
-        planner = build_planner(dims, config.planner)
-        policy = DiffusionPolicy(dims, config.planner, config.policy)
-    return Sizes(planner=_count(planner), policy=_count(policy), target=_count(planner.encoders))
+        planner, policy = _build(config, dims)
+    target = planner.encoders if isinstance(planner, LatentDynamics) else None
+    return Sizes(planner=_count(planner), policy=_count(policy), target=_count(target))
 
 
 def random_bundle(
     config: Config, dims: Dims, name: str, out: Path, *, seed: int = 0, torch_weights: bool = False
 ) -> ModelBundle:
-    """A bundle `out/name` with random weights: as quick as a trained one, and good for nothing else."""
+    """A bundle `out/name` with random weights: as quick as a trained one, and good for nothing else.
+
+    Weights that training starts at zero are random too: otherwise parity would be measured on outputs that are nothing.
+    """
     torch.manual_seed(seed)
-    planner = None if config.policy.foresight == "none" else build_planner(dims, config.planner).eval()
-    policy = DiffusionPolicy(dims, config.planner, config.policy).eval()
+    planner, policy = _build(config, dims)
+    for module in (m for m in (planner, policy) if m is not None):
+        module.eval()
+        with torch.no_grad():
+            for parameter in (p for p in module.parameters() if not p.any()):
+                parameter.normal_(std=0.02)
     contract = load_contract("libero")
     info = RunInfo(
         stage="policy",
@@ -115,9 +126,14 @@ def random_bundle(
     return write_bundle(info, planner, policy, name, out, training=training, torch_weights=torch_weights)
 
 
+def _build(config: Config, dims: Dims) -> tuple[AnyPlanner | None, DiffusionPolicy]:
+    planner = None if config.policy.foresight == "none" else build_planner(dims, config.planner)
+    return planner, DiffusionPolicy(dims, config.planner, config.policy)
+
+
 def _identity(size: int) -> Standardiser:
     return Standardiser(mean=np.zeros(size, np.float32), std=np.ones(size, np.float32), clip=5.0)
 
 
-def _count(module: torch.nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+def _count(module: torch.nn.Module | None) -> int:
+    return sum(p.numel() for p in module.parameters()) if module is not None else 0

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from clad.model.config import Dims, PlannerConfig, PolicyConfig
+from clad.model.denoisers import build_denoiser
 from clad.model.dynamics import Foreseen, Observed
-from clad.model.layers import Film, ResidualMlp, mlp
+from clad.model.layers import Film, mlp
 from clad.model.planner import foresight_width
 
 
@@ -73,29 +72,6 @@ class Condition(nn.Module):
         return self.project(torch.cat(parts, dim=1))
 
 
-class Denoiser(nn.Module):
-    """epsilon_phi: an MLP-ResNet over condition, diffusion step and the flat noisy chunk.
-
-    forward: condition (B, W), noisy (B, tau, N), timestep (B,) int64 -> prediction (B, tau, N).
-    """
-
-    def __init__(self, dims: Dims, config: PolicyConfig) -> None:
-        super().__init__()
-        self.train_steps = config.train_steps
-        self.horizon = dims.horizon
-        flat = dims.horizon * dims.action
-        frequencies = torch.exp(torch.linspace(0, math.log(1000), config.time_features // 2))
-        self.register_buffer("frequencies", frequencies, persistent=False)
-        self.inputs = nn.Linear(config.width + config.time_features + flat, config.width)
-        self.blocks = nn.Sequential(*[ResidualMlp(config.width, config.dropout) for _ in range(config.blocks)])
-        self.outputs = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, flat))
-
-    def forward(self, condition: torch.Tensor, noisy: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-        phase = (timestep.float() / self.train_steps)[:, None] * self.frequencies
-        x = self.inputs(torch.cat([condition, phase.sin(), phase.cos(), noisy.flatten(1)], dim=1))
-        return self.outputs(self.blocks(x)).unflatten(-1, (self.horizon, -1))
-
-
 class DiffusionPolicy(nn.Module):
     """Condition and denoiser, trained together."""
 
@@ -103,4 +79,4 @@ class DiffusionPolicy(nn.Module):
         super().__init__()
         self.config = config
         self.condition = Condition(dims, planner, config)
-        self.denoiser = Denoiser(dims, config)
+        self.denoiser = build_denoiser(dims, config)

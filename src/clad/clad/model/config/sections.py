@@ -1,22 +1,11 @@
-"""Typed configuration of both stages: every variant of the paper is a field here, with the paper's value as a preset.
-
-A configuration is a preset's name or a YAML file, changed by named variants (variants.py) and by `--set
-section.key=value`. Unknown keys are refused with the nearest valid ones named.
-"""
+"""The sections of a configuration as validated dataclasses: every variant of the paper is a field of one of them."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from pathlib import Path
-from typing import Any, TypeVar
-
-import yaml
+from dataclasses import dataclass, field
 
 from clad.contract import PROPRIO_VARIANTS
 from clad.errors import UsageError, unknown_name
-from clad.model.variants import VARIANTS
 from clad.runtime.diffusion import PREDICTIONS
 from clad.runtime.samplers import SAMPLERS
 
@@ -24,7 +13,7 @@ PLANNERS = ("clad", "lbp")
 ATTENTIONS = ("proprio_queries_semantic", "semantic_queries_proprio", "symmetric")
 PRECISIONS = ("float32", "bfloat16")
 FORESIGHTS = ("both", "proprio", "semantic", "none")
-T = TypeVar("T")
+DENOISERS = ("mlp_resnet", "dit", "unet1d")
 
 
 def _positive(config: object, *names: str) -> None:
@@ -111,7 +100,10 @@ class PolicyConfig:
     """Diffusion policy, equations 20-22.
 
     foresight: which foresights condition it; none is the policy-only variant. observation: width of o^p and o^s.
-    width, blocks: of the MLP-ResNet denoiser, and the condition's width. time_features: of the step's embedding.
+    denoiser: epsilon_phi, one of model/denoisers. width: the condition's, which also sets the denoiser's own (its width,
+    half of it for dit, a quarter for unet1d's first level), so that at equal width and blocks all three are about as
+    large. blocks: residual blocks; of unet1d at each of its three stages. heads: of dit's attention. time_features: of
+    the diffusion step's embedding.
     prediction: what the denoiser predicts, the clean chunk or the noise. train_steps, sample_steps: of diffusion.
     sampler: how a chunk is made from noise at run time; ddpm draws more noise on the way, ddim does not.
     execute_steps: how many of a chunk's steps run before the next plan; divides tau.
@@ -119,8 +111,10 @@ class PolicyConfig:
 
     foresight: str = "both"
     observation: int = 256
+    denoiser: str = "mlp_resnet"
     width: int = 384
     blocks: int = 4
+    heads: int = 4
     dropout: float = 0.1
     time_features: int = 64
     prediction: str = "sample"
@@ -131,14 +125,24 @@ class PolicyConfig:
 
     def __post_init__(self) -> None:
         _positive(
-            self, "observation", "width", "blocks", "time_features", "train_steps", "sample_steps", "execute_steps"
+            self,
+            *("observation", "width", "blocks", "heads", "time_features"),
+            *("train_steps", "sample_steps", "execute_steps"),
         )
         _one_of(self, "foresight", FORESIGHTS)
+        _one_of(self, "denoiser", DENOISERS)
         _one_of(self, "prediction", PREDICTIONS)
         _one_of(self, "sampler", tuple(SAMPLERS))
         _fraction(self, "dropout")
         if self.time_features % 2:
             raise UsageError(f"policy.time_features {self.time_features} is odd", "Sines and cosines come in pairs")
+        if self.denoiser == "dit" and self.width % (2 * self.heads):
+            raise UsageError(
+                f"policy.width {self.width} is not a multiple of twice policy.heads {self.heads}, as dit needs it",
+                "Change one",
+            )
+        if self.denoiser == "unet1d" and self.width % 16:
+            raise UsageError(f"policy.width {self.width} is not a multiple of 16, as unet1d needs it", "Change it")
         if self.sample_steps > self.train_steps:
             raise UsageError(
                 f"policy.sample_steps {self.sample_steps} exceeds train_steps {self.train_steps}", "Lower it"
@@ -223,103 +227,3 @@ class Config:
                 f"policy.execute_steps {self.policy.execute_steps} does not divide data.horizon {self.data.horizon}",
                 "Otherwise the observation tau steps ago would be one that was never made",
             )
-
-
-PRESETS: dict[str, Config] = {
-    # trains in minutes on two CPU cores and plans at 25 Hz on one
-    "small": Config(),
-    # d, N_p, N_s, proprio, steps and batch of the paper; layer counts and hidden widths are not published, these come to
-    # its 0.33 B and 0.23 B parameters
-    "paper": Config(
-        data=DataConfig(proprio="joint16"),
-        planner=PlannerConfig(width=1024, hidden=9216, heads=8),
-        policy=PolicyConfig(observation=1024, width=2048, blocks=11, prediction="epsilon"),
-        train_planner=OptimConfig(steps=25_000, batch=128, rate=1e-4, input_noise=0.0),
-        train_policy=OptimConfig(
-            steps=200_000, batch=128, rate=1e-4, input_noise=0.0, weights_ema=0.999, evaluate_every=2000
-        ),
-    ),
-}
-
-
-def load_config(name_or_path: str, changes: Sequence[str] = (), *, variants: Sequence[str] = ()) -> Config:
-    """A preset by name or a YAML file by path, then named variants, then `section.key=value` changes, each in order.
-
-    A YAML file may start from a preset: `preset: small`. Raises UsageError for anything unknown, naming valid ones.
-    """
-    if name_or_path.endswith((".yaml", ".yml")):
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise UsageError(f"configuration {path} does not exist", f"Or use a preset: {', '.join(PRESETS)}")
-        body = yaml.safe_load(path.read_text()) or {}
-        if not isinstance(body, dict):
-            raise UsageError(f"configuration {path} is not a mapping", "Sections: " + ", ".join(asdict(Config())))
-        config = merge(_preset(body.pop("preset", "small")), body)
-    else:
-        config = _preset(name_or_path)
-    for name in variants:
-        if name not in VARIANTS:
-            raise unknown_name("variant", name, VARIANTS)
-        config = merge(config, VARIANTS[name].changes)
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals or not key:
-            raise UsageError(f"'{change}' is not section.key=value", "E.g. --set policy.foresight=none")
-        body: Any = yaml.safe_load(value)
-        for part in reversed(key.split(".")):
-            body = {part: body}
-        config = merge(config, body)
-    return config
-
-
-def merge(base: T, changes: Mapping[str, Any], where: str = "") -> T:
-    """`base` with nested `changes` applied and validated again. Raises UsageError for an unknown key or a wrong type."""
-    known = {f.name: f for f in fields(base)}
-    values = {}
-    for key, value in changes.items():
-        name = f"{where}{key}"
-        if key not in known:
-            raise unknown_name("configuration key", name, (f"{where}{k}" for k in known))
-        present = getattr(base, key)
-        if is_dataclass(present):
-            if not isinstance(value, Mapping):
-                raise UsageError(f"'{name}' is a section", f"Its keys: {', '.join(f.name for f in fields(present))}")
-            values[key] = merge(present, value, f"{name}.")
-        else:
-            values[key] = _typed(name, value, present)
-    return dataclasses.replace(base, **values)
-
-
-def from_dict(cls: type[T], body: dict[str, Any]) -> T:
-    """One section rebuilt from what `dataclasses.asdict` wrote into a sidecar."""
-    known = {f.name for f in fields(cls)}
-    for key in body:
-        if key not in known:
-            raise unknown_name("configuration key", key, known)
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in body.items()})
-
-
-def _preset(name: str) -> Config:
-    if name not in PRESETS:
-        raise unknown_name("configuration", name, PRESETS)
-    return PRESETS[name]
-
-
-def _typed(name: str, value: Any, present: Any) -> Any:
-    """`value` as the type of the `present` one; numbers may be written as YAML reads them (1e-3 is a string to it)."""
-    wanted = type(present)
-    if wanted is tuple:
-        return tuple(str(v) for v in value) if isinstance(value, (list, tuple)) else tuple(str(value).split(","))
-    if wanted is bool or isinstance(value, bool):
-        if wanted is bool and isinstance(value, bool):
-            return value
-    elif wanted is str and isinstance(value, str):
-        return value
-    elif wanted in (int, float):
-        try:
-            number = float(value)
-            if wanted is float or number == int(number):
-                return wanted(number)
-        except (TypeError, ValueError):
-            pass
-    raise UsageError(f"'{name}' takes {wanted.__name__}, not {value!r}", f"At present it is {present!r}")
