@@ -73,6 +73,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     _shared("protocol", choices=PROTOCOLS),
     _shared("mode", choices=MODES),
     _shared("visuals", choices=VISUALS),
+    _shared("execution", choices=tuple(STRATEGIES)),
     _shared("max_steps", type=int),
     _shared("model"),
     _shared("provider", choices=PROVIDERS),
@@ -98,14 +99,8 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument(
         name="inference_rate",
         default="25.0",
-        description="free-run: plans made per second of wall time",
+        description="free-run: the most plans made per second of wall time; each is of a new observation",
         type=float,
-    ),
-    Argument(
-        name="execution",
-        default="hold",
-        description="free-run: how chunks join, see docs/execution.md; lock-step is always sync",
-        choices=tuple(STRATEGIES),
     ),
     Argument(
         name="real_time_factor",
@@ -148,7 +143,8 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "episode_runner_node",
         (
             *("contract", "suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "max_steps"),
-            *("model", "precision", "fused", "inference_rate", "out", "json", "resume"),
+            *("execution", "model", "precision", "fused", "out", "json", "resume"),
+            *("inference_rate", "camera_rate", "real_time_factor"),
         ),
     ),
 }

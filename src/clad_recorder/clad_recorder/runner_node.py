@@ -52,6 +52,7 @@ class EpisodeRunner(Node):
             ("protocol", "exact", "exact or classic"),
             ("mode", "lockstep", "the bridge's mode, for the result file"),
             ("visuals", "full", "the bridge's visuals, for the result file"),
+            ("execution", "hold", "the bridge's in free-run, for the result file"),
             ("max_steps", 0, "control steps an episode may take; 0: the suite's published limit"),
             ("model", "", "the planner's and the policy's model, for the result file"),
             ("precision", "fp32", "the planner's and the policy's precision, for the result file"),
@@ -60,7 +61,9 @@ class EpisodeRunner(Node):
             ("out", "runs", "where result.json, bags/ and videos go; must lie below the recorder's root"),
             ("json", "", "also write the result to this file"),
             ("resume", False, "go on with what an interrupted run left in out"),
-            ("inference_rate", 25.0, "the planner's rate in free-run, for the period error"),
+            ("inference_rate", 25.0, "the planner's highest rate in free-run, for the period error"),
+            ("camera_rate", 0.0, "the bridge's, for the period error"),
+            ("real_time_factor", 1.0, "the bridge's, for the period error"),
             ("startup_timeout", 120.0, "wall seconds until all nodes must be active"),
         ):
             self.declare_parameter(name, default, ParameterDescriptor(description=description))
@@ -128,12 +131,16 @@ class EpisodeRunner(Node):
             n_init_states=task_info(suite, task).n_init_states,
         )
 
+    def _execution(self) -> str:
+        return self.value("execution") if self.value("mode") == "free-run" else "sync"
+
     def _result(self) -> EvalResult:
         result = EvalResult(
             suite=self.value("suite"),
             protocol=self.value("protocol"),
             mode=self.value("mode"),
             visuals=self.value("visuals"),
+            execution=self._execution(),
             model={"name": self._bundle.name, "sha256": self._bundle.sha256},
             precision=self.value("precision"),
             fused=self.value("fused"),
@@ -304,6 +311,7 @@ class EpisodeRunner(Node):
             "protocol": self.value("protocol"),
             "mode": self.value("mode"),
             "visuals": self.value("visuals"),
+            "execution": self._execution(),
             "max_steps": self.value("max_steps"),
             "model": self._bundle.name,
             "model_sha256": self._bundle.sha256,
@@ -347,7 +355,8 @@ class EpisodeRunner(Node):
             "gl_backend": diagnostic_value(bag, "sim_bridge", "gl_backend"),
         }
         if self.value("mode") == "free-run":
-            target = 1.0 / self.value("inference_rate")
+            images = (self.value("camera_rate") or self._contract.control_rate) * self.value("real_time_factor")
+            target = 1.0 / min(self.value("inference_rate"), images)  # an observation is planned once
             more["period_error"] = [abs(p - target) for p in measured.period]
         return episode_timing(
             encode=measured.encode,

@@ -11,6 +11,7 @@ from typing import Any
 
 from clad.model.variants import VARIANTS
 from clad.runtime.catalogue import PRECISIONS
+from clad.runtime.joining import STRATEGIES
 
 PROTOCOLS = ("exact", "classic")
 MODES = ("lockstep", "free-run")
@@ -70,6 +71,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "choices": MODES,
         "default": "lockstep",
         "help": "lockstep: simulated time waits for each chunk; free-run: it follows the wall clock",
+    },
+    "execution": {
+        "choices": tuple(STRATEGIES),
+        "default": "hold",
+        "help": "free-run: how chunks join: "
+        + "; ".join(f"{name}: {what}" for name, what in STRATEGIES.items())
+        + ". Lock-step executes each chunk before it asks for the next",
     },
     "visuals": {
         "choices": VISUALS,

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(
         parser,
         *("suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "model", "max-steps"),
-        *("provider", "precision", "fused", "threads", "out", "json", "resume"),
+        *("execution", "provider", "precision", "fused", "threads", "out", "json", "resume"),
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while the robot moves")
 
@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         "protocol": args.protocol,
         "mode": args.mode,
         "visuals": args.visuals,
+        "execution": args.execution,
         "max_steps": args.max_steps,
         "model": bundle.path,
         "provider": args.provider,

@@ -19,13 +19,14 @@ from clad.eval.episodes import EpisodeSpec
 from clad.eval.machine import machine, versions
 from clad.eval.stats import latency_summary, wilson
 from clad.runtime.catalogue import PRECISIONS
+from clad.runtime.joining import STRATEGIES
 
 SCHEMA = 1
 OUTCOMES = ("success", "timeout", "aborted")
 # fields that two results must share for their rows to be of one experiment
-SETTINGS = ("suite", "protocol", "mode", "visuals", "model", "precision", "fused")
+SETTINGS = ("suite", "protocol", "mode", "visuals", "execution", "model", "precision", "fused")
 # what files from before these fields were run with
-_ABSENT = {"precision": "fp32", "fused": False}
+_ABSENT = {"precision": "fp32", "fused": False, "execution": "sync"}  # free-run: hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +128,7 @@ class EvalResult:
 
     model: {'name', 'sha256'}. protocol: 'exact' | 'classic' | 'sampled'. started: ISO 8601, UTC. wall_s: seconds that all
     runs which filled this file took together. precision, fused: of the networks, as the options of that name.
+    execution: how chunks were joined; sync wherever simulated time waits for them.
     """
 
     suite: str
@@ -134,6 +136,7 @@ class EvalResult:
     mode: str
     visuals: str
     model: dict[str, str]
+    execution: str = "sync"
     precision: str = "fp32"
     fused: bool = False
     started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
@@ -192,6 +195,7 @@ class EvalResult:
             "protocol": self.protocol,
             "mode": self.mode,
             "visuals": self.visuals,
+            "execution": self.execution,
             "model": self.model,
             "precision": self.precision,
             "fused": self.fused,
@@ -219,7 +223,7 @@ def read_result(path: Path) -> EvalResult:
     except ValueError as error:
         raise CladError(f"{path} is not JSON ({error})", "Remove it or restore a whole copy") from error
     validate(body, str(path))
-    body = {**_ABSENT, **body}
+    body = {**_ABSENT, **({"execution": "hold"} if body["mode"] == "free-run" else {}), **body}
     settings = {name: body[name] for name in (*SETTINGS, "started", "wall_s", "machine", "versions")}
     return EvalResult(**settings, episodes=[EpisodeRecord(**row) for row in body["episodes"]])
 
@@ -292,6 +296,7 @@ def result_schema() -> dict[str, Any]:
             "protocol": {"enum": ["exact", "classic", "sampled"]},
             "mode": {"enum": ["lockstep", "free-run"]},
             "visuals": {"enum": ["full", "fast"]},
+            "execution": {"enum": list(STRATEGIES)},
             "model": record({"name": text, "sha256": digest}),
             "precision": {"enum": list(PRECISIONS)},
             "fused": {"type": "boolean"},

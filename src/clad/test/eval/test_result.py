@@ -22,6 +22,7 @@ FIELDS = [
     "protocol",
     "mode",
     "visuals",
+    "execution",
     "model",
     "precision",
     "fused",
@@ -101,12 +102,13 @@ def test_read_back_it_is_the_same(tmp_path):
     assert read_result(tmp_path / "result.json").to_dict() == made.to_dict()
 
 
-def test_a_file_from_before_precisions_was_run_in_fp32(tmp_path):
-    body = result(row(0)).to_dict()
-    del body["precision"], body["fused"]
+@pytest.mark.parametrize(("mode", "execution"), [("lockstep", "sync"), ("free-run", "hold")])
+def test_a_file_from_before_precisions_was_run_in_fp32(tmp_path, mode, execution):
+    body = result(row(0), mode=mode).to_dict()
+    del body["precision"], body["fused"], body["execution"]
     (tmp_path / "result.json").write_text(json.dumps(body))
     old = read_result(tmp_path / "result.json")
-    assert (old.precision, old.fused) == ("fp32", False)
+    assert (old.precision, old.fused, old.execution) == ("fp32", False, execution)
 
 
 def test_writing_leaves_no_other_file_and_a_failed_write_the_old_one(tmp_path):
@@ -160,6 +162,8 @@ def test_merging_takes_over_rows_and_refuses_another_experiment():
         made.merge(result(row(3), visuals="fast"))
     with pytest.raises(CladError, match="precision is int8, not fp32"):
         made.merge(result(row(3), precision="int8"))
+    with pytest.raises(CladError, match="execution is blend, not sync"):
+        made.merge(result(row(3), execution="blend"))
     with pytest.raises(CladError, match="model is"):
         made.merge(result(row(3), model={"name": "tiny", "sha256": "b" * 64}))
 
