@@ -28,7 +28,7 @@ from clad.errors import CladError
 
 METADATA_RECORD = "clad"  # the MCAP metadata record that holds our key-value pairs
 SIDE_FILE = "recording.json"
-FLUSH_PERIOD = 0.5  # s: a kill loses at most what came in during this time
+FLUSH_PERIOD = 0.05  # s: a kill loses at most what came in during this time, and a full disk is noticed as soon
 _DAMAGE = (McapError, CRCValidationError, struct.error, zstandard.ZstdError, ValueError, EOFError)
 
 
@@ -125,6 +125,11 @@ class BagWriter:
             self.path / "metadata.yaml", yaml.safe_dump({"rosbag2_bagfile_information": information}, sort_keys=False)
         )
         self._write_side_file("complete")
+
+    def abandon(self) -> None:
+        """Close the file as it is, after a write that failed; `recover` makes a bag of what is whole in it."""
+        with contextlib.suppress(OSError):  # what the disk refused is refused again
+            self._stream.close()
 
     def _information(self) -> dict:
         span = {

@@ -6,6 +6,7 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -31,8 +32,16 @@ DEPTH = 200  # messages of a topic that may wait for the executor
 class Recording:
     """One open bag and the thread that writes it. Messages are dropped, and counted, when `capacity` of them wait."""
 
-    def __init__(self, path: Path, metadata: dict[str, str], known: list[Topic], capacity: int) -> None:
-        self._writer = BagWriter(path, metadata)
+    def __init__(
+        self,
+        path: Path,
+        metadata: dict[str, str],
+        known: list[Topic],
+        capacity: int,
+        failed: Callable[[str], None],
+    ) -> None:
+        """failed: told the reason, from the writing thread, when the disk takes no more."""
+        self._writer, self._failed = BagWriter(path, metadata), failed
         for topic in known:
             self._writer.add_topic(topic)
         self._queue: queue.Queue = queue.Queue(capacity)
@@ -53,25 +62,35 @@ class Recording:
         self._queue.put(None)
         self._thread.join()
         if not self.failure:
-            self._writer.close()
+            self._attempt(self._writer.close)
+        if self.failure:
+            self._writer.abandon()
         return self._writer.messages
 
     def _write(self) -> None:
         while True:
             try:
                 item = self._queue.get(timeout=FLUSH_PERIOD)
-                if item is None:
-                    return
-                if self.failure:
-                    self.dropped += 1
-                elif isinstance(item, Topic):
-                    self._writer.add_topic(item)
-                else:
-                    self._writer.write(*item)
             except queue.Empty:
-                self._writer.flush()
-            except OSError as error:  # a full disk must not block the graph: say so and drop
-                self.failure = f"{self._writer.path}: {error.strerror}"
+                item = ()
+            if item is None:
+                return
+            if self.failure:
+                self.dropped += bool(item)
+            elif isinstance(item, Topic):
+                self._attempt(self._writer.add_topic, item)
+            elif item:
+                self._attempt(self._writer.write, *item)
+            else:
+                self._attempt(self._writer.flush)
+
+    def _attempt(self, work: Callable, *arguments) -> None:
+        """A full disk must not block the graph, nor end the recorder: say so at once, and drop what comes."""
+        try:
+            work(*arguments)
+        except OSError as error:
+            self.failure = f"{self._writer.path}: {error.strerror}"
+            self._failed(self.failure)
 
 
 class RecorderNode(CladNode):
@@ -191,7 +210,7 @@ class RecorderNode(CladNode):
     def _on_start(self, request: StartRecording.Request, response: StartRecording.Response) -> StartRecording.Response:
         try:
             self._start(request)
-        except (CladError, OSError) as error:
+        except (CladError, OSError, ValueError) as error:  # ValueError: a path with a null character
             response.message = str(error)
             return response
         response.success = True
@@ -219,10 +238,15 @@ class RecorderNode(CladNode):
         while self._unmatched() and time.monotonic() < deadline:  # discovery goes on in the middleware's threads
             time.sleep(0.005)
         self._drain()
-        self._recording = Recording(path, metadata, list(self._known.values()), self.value("capacity"))
+        self._recording = Recording(
+            path, metadata, list(self._known.values()), self.value("capacity"), self._recording_failed
+        )
         for name, _, published, data in self._latched.values():  # received now, or the bag would seem to begin earlier
             self._recording.put((name, time.time_ns(), published, data))
         self.diagnostics.ok(f"recording {path.name}", topics=len(self._known))
+
+    def _recording_failed(self, reason: str) -> None:
+        self.diagnostics.error(f"recording failed: {reason}")
 
     def _on_stop(self, request: StopRecording.Request, response: StopRecording.Response) -> StopRecording.Response:
         if self._recording is None:

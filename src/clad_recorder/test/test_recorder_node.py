@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from rclpy.serialization import deserialize_message
@@ -90,6 +92,44 @@ def test_a_bag_has_every_message_the_latched_one_and_its_metadata(graph, recorde
 def test_bags_outside_the_root_are_refused(graph, recorder, uri):
     response = start(graph, uri)
     assert not response.success and "does not lie below" in response.message
+
+
+@pytest.mark.parametrize("uri", ["a" * 300, "x\0y", "result.json/bag", "link/bag"])
+def test_a_name_that_is_no_place_for_a_bag_is_an_answer_and_not_the_recorders_end(graph, recorder, root, tmp_path, uri):
+    (root / "result.json").touch()
+    if not (root / "link").exists():
+        (root / "link").symlink_to(tmp_path)  # a link that leads out of the root
+    response = start(graph, uri)
+    assert response.success == (uri == "x\0y")  # the middleware ends a text at its first null character
+    if response.success:
+        assert graph.call(StopRecording, topics.STOP_RECORDING).success and (root / "x").is_dir()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_recorder(graph, recorder, root, images):
+    told = graph.collect(DiagnosticArray, topics.DIAGNOSTICS, topics.DIAGNOSTICS_QOS)
+    assert start(graph, "full", seed="9").success
+    file = root / "full" / "full_0.mcap"
+    pid, unlimited = recorder.popen.pid, resource.RLIM_INFINITY
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (file.stat().st_size + 20_000, unlimited))
+    try:
+        stamp = 500
+
+        def reported() -> bool:
+            nonlocal stamp
+            images.publish(picture(stamp))
+            stamp += 1
+            return any("recording failed" in s.message for m in told for s in m.status if s.name == "recorder")
+
+        graph.wait(reported, "the recorder to report the full disk")
+        stopped = graph.call(StopRecording, topics.STOP_RECORDING)
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+    assert not stopped.success and "full" in stopped.message and stopped.dropped > 0
+    assert read_metadata(root / "full")["seed"] == "9" and recover(root / "full") == len(
+        list(read_messages(root / "full"))
+    )
+    assert start(graph, "after").success and graph.call(StopRecording, topics.STOP_RECORDING).success
 
 
 def test_one_recording_at_a_time_and_none_over_another(graph, recorder, root):
