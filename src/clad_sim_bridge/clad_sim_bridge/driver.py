@@ -15,9 +15,12 @@ from rclpy.publisher import Publisher
 from clad.contract import RobotContract, hold_action, wire_to_native
 from clad.errors import CladError
 from clad.runtime.execution import HOLDS, REFUSALS, ChunkExecutor, TimedChunk
+from clad.safety import Measured, State
+from clad.safety.actions import action_of, command_of
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction, LatentForesight
 from clad_ros.convert import timed_chunk
 from clad_ros.diagnostics import Diagnostics
+from clad_ros.safety import SafetyMonitor
 from clad_ros.stamps import SECOND, to_ns
 from clad_sim_bridge.episode import Run
 from clad_sim_bridge.simulation import Simulation
@@ -48,10 +51,13 @@ class Driver:
         streams: Streams,
         status: Publisher,
         diagnostics: Diagnostics,
+        safety: SafetyMonitor,
     ) -> None:
         self._contract, self._settings, self._simulation = contract, settings, simulation
         self._streams, self._status, self._diagnostics = streams, status, diagnostics
+        self._safety = safety
         self._episodes = self._refused = 0
+        self._measured: Measured | None = None
         self.run: Run | None = None
 
     def begin(
@@ -99,6 +105,7 @@ class Driver:
                 self._settings.execution, self._contract.action, execute_steps=self._settings.execute_steps
             ),
         )
+        self._safety.begin()
         self._streams.clock(simulation.now)
         self._status.publish(run.status(simulation))
         self._observation(images=True)
@@ -117,7 +124,7 @@ class Driver:
         self._status.publish(run.status(self._simulation))
         if phase != EpisodeStatus.ABORTED:  # an aborted episode's simulator may be what failed
             self._send(images=True)
-        run.finished.set_result(run.result(self._simulation))
+        run.finished.set_result(run.result(self._simulation, self._safety))
         self._diagnostics.ok(f"episode {run.id} ended: {run.outcome}{reason and ': '}{reason}", holds=run.holds)
 
     def service_step(self, action: np.ndarray) -> float:
@@ -200,7 +207,11 @@ class Driver:
             self._diagnostics.warn(f"holding: {reason}", holds=run.holds)
             self._execute(hold_action(spec, run.gripper), ExecutedAction.SOURCE_HOLD, reason=reason)
         else:
-            self._diagnostics.ok(f"episode {run.id} runs", holds=run.holds)
+            run.age.add(simulation.now - due.obs_stamp)
+            age = run.age.estimate
+            self._diagnostics.ok(
+                f"episode {run.id} runs", holds=run.holds, observation_age_ms=age.text if age else "warming up"
+            )
             self._execute(wire_to_native(due.action, spec), ExecutedAction.SOURCE_CHUNK, chunk_seq=due.seq)
         if run.running:
             self._observation(images=simulation.log.steps % self._settings.camera_every == 0)
@@ -223,6 +234,7 @@ class Driver:
     def _execute(self, action: np.ndarray, source: int, *, chunk_seq: int = 0, reason: str = "") -> float:
         """One control step with its messages, not the observation after it; ends the episode when it is over."""
         run, simulation = self.run, self._simulation
+        action, source, reason = self._judged(action, source, reason)
         run.gripper = 1.0 if action[self._contract.action.gripper_index] > 0 else -1.0
         message = self._streams.executed(
             action,
@@ -242,6 +254,19 @@ class Driver:
             self.finish(EpisodeStatus.TIMEOUT, f"step limit {run.max_steps} reached")
         return result.reward
 
+    def _judged(self, action: np.ndarray, source: int, reason: str) -> tuple[np.ndarray, int, str]:
+        """What the safety filter lets through: the very same action where nothing is wrong with it."""
+        contract, gripper = self._contract, self.run.gripper
+        wanted = None if source == ExecutedAction.SOURCE_HOLD else command_of(action, contract)
+        verdict = self._safety.step(wanted, self._measured, self._simulation.now)
+        if verdict.state == State.PASS:
+            return action, source, reason
+        why = f"safety: {', '.join(verdict.reasons)}"
+        if verdict.state == State.CLAMP:
+            return action_of(verdict.command, contract, gripper), source, why
+        # no velocity is left over that would have to be braked: the controller's goal simply stays where the arm is
+        return hold_action(contract.action, gripper), ExecutedAction.SOURCE_HOLD, reason or why
+
     def _observation(self, *, images: bool) -> None:
         """Publish the present observation; with images it asks for a chunk."""
         self._send(images=images)
@@ -254,6 +279,12 @@ class Driver:
     def _send(self, *, images: bool) -> None:
         simulation = self._simulation
         observation = simulation.observe(images=images)
+        self._measured = Measured(
+            stamp=simulation.now,
+            joint_position=observation.joint_position,
+            ee_position=observation.ee_position,
+            ee_quaternion=observation.ee_quaternion,
+        )
         self._streams.state(observation, simulation.finger_velocity(), simulation.now)
         self._streams.images(observation, simulation.intrinsics, simulation.now)
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from rclpy.task import Future
 
-from clad.runtime.execution import ChunkExecutor
+from clad.runtime.execution import ChunkExecutor, Decaying
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import EpisodeStatus, ExecutedAction
 from clad_ros.latency import LatencyMeter
+from clad_ros.safety import SafetyMonitor
 from clad_ros.stamps import SECOND, time_msg
 from clad_sim_bridge.simulation import Simulation
 
@@ -26,8 +27,8 @@ class Run:
     driven: a RunEpisode goal wants the outcome, so a policy that never answers must end the episode.
     awaited: lock-step, the stamp of the observation whose chunk is waited for; -1 when none is.
     asked_wall: when that observation first went out; sent_wall: when it went out last.
-    gripper: the last gripper command, which a hold keeps.
-    executor: free-run, the chunks that may act. finished: resolves to the RunEpisode result.
+    gripper: the last gripper command, which a hold keeps. finished: resolves to the RunEpisode result.
+    executor: free-run, the chunks that may act. age: of the observations behind what it executes, ns.
     """
 
     id: int
@@ -54,6 +55,7 @@ class Run:
     gripper: float = -1.0
     holds: int = 0
     resend: deque[ExecutedAction] = field(default_factory=lambda: deque(maxlen=MAX_RESEND))
+    age: Decaying = field(default_factory=Decaying)
     latency: LatencyMeter = field(default_factory=LatencyMeter)
 
     @property
@@ -92,7 +94,7 @@ class Run:
         message.header.stamp = time_msg(self.start)
         return message
 
-    def result(self, simulation: Simulation) -> RunEpisode.Result:
+    def result(self, simulation: Simulation, safety: SafetyMonitor) -> RunEpisode.Result:
         """The action's result, at the outcome; the bag is the caller's to fill in."""
         log = simulation.log
         latency, compute = self.latency.results()
@@ -113,4 +115,7 @@ class Run:
             physics_time=simulation.physics_seconds,
             real_time_factor=(simulation.now - self.start) / SECOND / wall,
             holds=self.holds,
+            safety_clamped=safety.clamped,
+            safety_held=safety.held,
+            safety_reasons=safety.reasons,
         )

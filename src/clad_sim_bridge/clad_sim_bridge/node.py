@@ -23,6 +23,7 @@ from clad_interfaces.msg import ActionChunk, EpisodeStatus, LatentForesight
 from clad_interfaces.srv import ResetEpisode, Step
 from clad_ros import topics
 from clad_ros.node import CladNode, run_node
+from clad_ros.safety import SafetyMonitor, declare_safety
 from clad_ros.stamps import SECOND, time_msg
 from clad_sim_bridge.driver import Driver, Settings
 from clad_sim_bridge.episode import Run
@@ -60,6 +61,7 @@ class SimBridge(CladNode):
         )
         self.setting("real_time_factor", 1.0, "free-run: simulated seconds per wall second aimed at")
         self.setting("camera_rate", 0.0, "free-run: images per simulated second; 0: one at every control step")
+        declare_safety(self)
         self._driver: Driver | None = None
 
     def configure(self) -> None:
@@ -86,8 +88,9 @@ class SimBridge(CladNode):
         env = self._simulation.prepare(self.value("suite"), self.value("task"))
         self._streams = Streams(self, contract)
         self._status = self.create_lifecycle_publisher(EpisodeStatus, topics.EPISODE, topics.EPISODE_QOS)
+        self._safety = SafetyMonitor(self, contract)
         self._driver = driver = Driver(
-            contract, settings, self._simulation, self._streams, self._status, self.diagnostics
+            contract, settings, self._simulation, self._streams, self._status, self.diagnostics, self._safety
         )
         self._inputs = [
             # foresights first: of messages that are there together the executor takes them in this order
@@ -146,6 +149,7 @@ class SimBridge(CladNode):
             self.destroy_subscription(subscription)
         self._action.destroy()
         self._streams.destroy()
+        self._safety.destroy()
         self.destroy_lifecycle_publisher(self._status)
         self._simulation.close()
 

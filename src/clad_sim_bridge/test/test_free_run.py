@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 
 from clad.contract import load_contract, native_to_wire
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction
@@ -24,6 +25,7 @@ def test_free_run_follows_the_clock_and_holds_where_no_chunk_is_valid(graph):
         suite="libero_10", task=5, mode="free-run", visuals="fast", execute_steps=3, camera_rate=5.0,
     )  # fmt: skip
     executed = graph.collect(ExecutedAction, topics.EXECUTED_ACTION, topics.ACTION_QOS)
+    health = graph.collect(DiagnosticArray, topics.DIAGNOSTICS, topics.DIAGNOSTICS_QOS)
     status = graph.collect(EpisodeStatus, topics.EPISODE, topics.EPISODE_QOS)
     speak = graph.publisher(ActionChunk, topics.ACTION_CHUNK, topics.INFERENCE_QOS).publish
     reset = graph.call(ResetEpisode, topics.RESET_EPISODE, suite="libero_10", task=5, protocol="exact")
@@ -34,27 +36,36 @@ def test_free_run_follows_the_clock_and_holds_where_no_chunk_is_valid(graph):
 
     # every step of this chunk is its own index: what acts must be the step that is due, never one that is over
     start = to_ns(executed[-1].header.stamp) - PERIOD
-    values = np.zeros((40, 7))
-    values[:, 0] = np.arange(40) / 100
+    values = np.zeros((70, 7))
+    values[:, 0] = np.arange(70) / 100
     values[:, 6] = 1.0
     message = ActionChunk(
         seq=77, episode=reset.episode, obs_stamp=time_msg(start), step_dt=duration_msg(PERIOD),
         names=list(CONTRACT.action.names), units=list(CONTRACT.action.units),
-        representation=ActionChunk.OSC_POSE_DELTA, steps=40,
-        values=_floats(native_to_wire(values, CONTRACT.action)), valid_until=time_msg(start + 40 * PERIOD),
+        representation=ActionChunk.OSC_POSE_DELTA, steps=70,
+        values=_floats(native_to_wire(values, CONTRACT.action)), valid_until=time_msg(start + 70 * PERIOD),
     )  # fmt: skip
     message.header.stamp = time_msg(start)
     speak(message)
+    graph.wait(lambda: executed[-1].chunk_seq == 77, "the chunk to act")
+    told = lambda: {v.key: v.value for m in health for s in m.status if s.name == "sim_bridge" for v in s.values}  # noqa: E731
+    speak(message)  # a bag that is played into the graph
+    graph.wait(lambda: told().get("refused_replayed") == "1", "the replay's refusal")
+    message.seq, message.model_id = 78, "another@123456789012"
+    speak(message)
+    words = "chunk refused: action_chunk: another publisher's chunk still acts; if two policies run, stop one"
+    graph.wait(lambda: any(s.message == words for m in health for s in m.status), "the second policy's refusal")
     graph.wait(lambda: executed[-1].reason.endswith(("past_end", "expired")), "the end of the chunk")
     from_chunk = [m for m in executed if m.source == ExecutedAction.SOURCE_CHUNK]
     assert from_chunk and all(m.chunk_seq == 77 for m in from_chunk)
     for m in from_chunk:
         due = (to_ns(m.header.stamp) - start) // PERIOD
         assert abs(m.values[0] - due / 100) < 1e-6, due
-    assert from_chunk[-1].values[0] == pytest.approx(0.39)  # the last step was executed too
+    assert from_chunk[-1].values[0] == pytest.approx(0.69)  # the last step was executed too
     assert executed[-1].values[6] == 1.0  # a hold keeps the gripper as the last command left it
     steps = [m.step for m in executed]
     assert steps == list(range(len(steps)))  # no control step is skipped or doubled
+    assert float(told()["observation_age_ms"].split(" / ")[1]) >= 50 and told()["refused_chunks"] == "1"
     refused = graph.call(Step, topics.STEP, action=[0.0] * 7)
     assert not refused.success and "free-run" in refused.message
     assert status[-1].mode == "free-run"

@@ -3,7 +3,7 @@
 from clad.runtime.execution.chunks import Sample, TimedChunk, sample
 from clad.runtime.execution.delayed import DelayedExecution
 from clad.runtime.execution.executor import HOLDS, REFUSALS, ChunkExecutor
-from clad.runtime.execution.latency import ChunkStamps, LatencyModel
+from clad.runtime.execution.latency import ChunkStamps, Decaying, LatencyModel
 from clad.runtime.execution.rtc import Committed, Continuation
 from clad.runtime.joining import STRATEGIES
 
@@ -15,6 +15,7 @@ __all__ = [
     "ChunkStamps",
     "Committed",
     "Continuation",
+    "Decaying",
     "DelayedExecution",
     "LatencyModel",
     "Sample",

@@ -23,6 +23,11 @@ class Estimate:
     p95: int
     n: int
 
+    @property
+    def text(self) -> str:
+        """For /diagnostics: 'p50 / p95', ms."""
+        return f"{self.p50 / 1e6:.1f} / {self.p95 / 1e6:.1f}"
+
 
 class Decaying:
     """Quantiles of a quantity that drifts: a measurement's weight halves with every `half_life` that follow it."""
@@ -75,7 +80,7 @@ class LatencyModel:
     def values(self) -> dict[str, str]:
         """For /diagnostics: latency_STAGE_ms = 'p50 / p95' of every stage that is known."""
         known = {stage: self.estimate(stage) for stage in STAGES}
-        return {f"latency_{s}_ms": f"{e.p50 / 1e6:.1f} / {e.p95 / 1e6:.1f}" for s, e in known.items() if e is not None}
+        return {f"latency_{stage}_ms": e.text for stage, e in known.items() if e is not None}
 
 
 class ChunkStamps:
