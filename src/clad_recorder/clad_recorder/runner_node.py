@@ -263,6 +263,11 @@ class EpisodeRunner(Node):
             bag=str(bag.relative_to(root)),
             video=video,
             timing=self._timing(bag, result, wall, stopped),
+            safety={
+                "clamped": result.safety_clamped,
+                "held": result.safety_held,
+                "reasons": list(result.safety_reasons),
+            },
         )
         return record, result.reason
 

@@ -17,17 +17,19 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 
 
 class Diagnostics:
-    """Publishes one DiagnosticStatus named after its node. Callable from any thread.
+    """Publishes one DiagnosticStatus, named after its node. Callable from any thread.
 
     A change of level or message goes out at once, so that a fault is in the bag even if the node dies of it; key-value
     pairs ride along with whatever is published next. Alarms are logged too, the same words once in LOG_PERIOD. The timer runs on the steady clock: health must be told also
     while sim time stands still.
     """
 
-    def __init__(self, node: Node, hardware_id: str = "") -> None:
+    def __init__(self, node: Node, part: str = "") -> None:
+        """part: what of the node this is about; such a status is named 'node: part'."""
         self._node = node
         self._lock = threading.Lock()
-        self._status = DiagnosticStatus(level=OK, name=node.get_name(), message="starting", hardware_id=hardware_id)
+        name = f"{node.get_name()}: {part}" if part else node.get_name()
+        self._status = DiagnosticStatus(level=OK, name=name, message="starting")
         self._values: dict[str, str] = {}
         self._logged: dict[str, float] = {}  # message -> when it was logged, s
         self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS, DIAGNOSTICS_QOS)
@@ -61,6 +63,11 @@ class Diagnostics:
         """Update the values without a message of its own."""
         with self._lock:
             self._values.update({k: str(v) for k, v in values.items()})
+
+    def destroy(self) -> None:
+        """Say nothing more. Only for a part; a node speaks to its end."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_publisher(self._publisher)
 
     def _publish(self) -> None:
         if not self._node.context.ok():  # the process is ending; there is nobody to tell

@@ -17,9 +17,15 @@ EPISODE, EPISODE_QOS = "/episode", _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL
 LATENT_FORESIGHT, ACTION_CHUNK, INFERENCE_QOS = "/latent_foresight", "/action_chunk", _reliable(5)
 # for who acts on chunks: a simulator that is busy stepping must find the newest one, not a queue of old ones
 NEWEST_CHUNK_QOS = _reliable(1)
+# for a driver's pictures: best effort hears reliable publishers too, as cameras are often either
+DRIVER_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 DIAGNOSTICS, DIAGNOSTICS_QOS = "/diagnostics", _reliable(10)
+SAFETY_STATUS, SAFETY_STATUS_QOS = "/safety_status", _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
+ESTOP, ESTOP_QOS = "/estop", _reliable(10)
 
 RESET_EPISODE, STEP, RUN_EPISODE = "/reset_episode", "/step", "/run_episode"
+SET_OUTCOME = "/set_outcome"  # a real arm's episode has no predicate: somebody says how it ended
+EMERGENCY_STOP, RESET_SAFETY = "/emergency_stop", "/reset_safety"
 START_RECORDING, STOP_RECORDING = "/start_recording", "/stop_recording"
 
 
@@ -31,3 +37,8 @@ def image_topic(camera: str) -> str:
 def camera_info_topic(camera: str) -> str:
     """Where a camera's calibration is, stamped like its images."""
     return f"/{camera}/camera_info"
+
+
+def info_beside(image_topic: str) -> str:
+    """Where the calibration of a driver's image topic is: ROS drivers publish it as its sibling."""
+    return f"{image_topic.rsplit('/', 1)[0]}/camera_info"

@@ -13,6 +13,7 @@ HELP = "check demonstrations (LIBERO HDF5, LeRobot v3, rosbag2) or convert them"
 EXAMPLES = """\
   clad data check data/demos                        counts, lengths, tasks and everything that is wrong
   clad data check runs/x/bags --json report.json    the same of recorded episodes, also as JSON
+  clad data check data/demos --safety               also: would the robot's safety filter have stopped any of it?
   clad data convert data/demos data/lr --to lerobot a LeRobotDataset v3
   clad data convert data/lr data/back --to libero   one LIBERO HDF5 file a task
 
@@ -25,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="action", required=True, metavar="check|convert")
     check = commands.add_parser("check", help="look over every episode at or below a path")
     check.add_argument("path", type=Path, metavar="PATH", help="a file, dataset or bag, or a folder of them")
+    check.add_argument(
+        "--safety",
+        action="store_true",
+        help="replay every good episode through the robot's safety filter; a stop is a fault",
+    )
     options.add(check, "json")
     convert = commands.add_parser("convert", help="write every episode as another kind")
     convert.add_argument("source", type=Path, metavar="SRC", help="a file, dataset or bag, or a folder of them")
@@ -47,7 +53,8 @@ def _check(args: argparse.Namespace) -> int:
     from clad.data.survey import survey
 
     result = None
-    for result in tqdm(survey(args.path, load_contract(args.robot)), unit="demo", leave=False, disable=None):
+    looks = survey(args.path, load_contract(args.robot), safety=args.safety)
+    for result in tqdm(looks, unit="demo", leave=False, disable=None):
         pass
     body = result.to_dict()
     if args.json:
@@ -61,11 +68,23 @@ def _check(args: argparse.Namespace) -> int:
         print(f"camera    {camera} " + ", ".join(f"{width}x{height}" for height, width in sizes))
     for task in body["tasks"]:
         print(f"task      {task['episodes']:4d} episodes, {task['steps']:6d} steps  {task['instruction']}")
+    if safety := body["safety"]:
+        print(
+            f"safety    {safety['stopped']} of {safety['steps']} steps stopped, {safety['clamped']} clamped, "
+            f"{safety['episodes_stopped']} of {safety['episodes']} episodes stopped"
+        )
+        for reason, count in sorted(safety["reasons"].items()):
+            print(f"safety    {reason} at {count} steps")
     for problem in result.problems[:SHOWN]:
         print(f"wrong     {problem}")
     if found := len(result.problems):
         more = f", {found - SHOWN} of them not shown: see --json" if found > SHOWN else ""
         raise CladError(f"{found} problem{'s' * (found > 1)} in {args.path}{more}", "Mend or remove what is named")
+    if body["safety"] and body["safety"]["stopped"]:
+        raise CladError(
+            f"the safety filter of {args.robot} would have stopped {body['safety']['episodes_stopped']} of these episodes",
+            "See what they do there, and the contract's limits (docs/safety.md)",
+        )
     print("nothing wrong")
     return 0
 

@@ -15,6 +15,7 @@ from clad.data.episode import Episode
 from clad.data.sources import Source, episodes_of, find_paths
 from clad.data.validate import Problem, problems
 from clad.errors import CladError
+from clad.safety.replay import Replay
 
 SCHEMA = 1
 
@@ -24,7 +25,8 @@ class Survey:
     """Running totals. lengths: steps of each readable episode. tasks: instruction -> [episodes, steps].
 
     imitable: steps whose expert action is worth imitating. looked: steps with images of their own.
-    cameras: name -> the picture sizes (height, width) that occur.
+    cameras: name -> the picture sizes (height, width) that occur. safety: what the robot's safety filter makes of the
+    executed actions, None where nobody asked.
     """
 
     robot: str
@@ -35,6 +37,7 @@ class Survey:
     imitable: int = 0
     looked: int = 0
     problems: list[Problem] = field(default_factory=list)
+    safety: Replay | None = None
 
     def add(self, episode: Episode) -> None:
         """Count a readable episode in."""
@@ -63,12 +66,16 @@ class Survey:
             "tasks": [{"instruction": k, "episodes": e, "steps": s} for k, (e, s) in sorted(self.tasks.items())],
             "cameras": {name: sorted(map(list, sizes)) for name, sizes in self.cameras.items()},
             "problems": [asdict(p) | {"file": str(p.file)} for p in self.problems],
+            "safety": None if self.safety is None else asdict(self.safety),
         }
 
 
-def survey(path: Path, contract: RobotContract) -> Iterator[Survey]:
-    """The survey so far, after every episode, and at the end. Raises CladError when there is nothing at `path`."""
-    result = Survey(robot=contract.name)
+def survey(path: Path, contract: RobotContract, *, safety: bool = False) -> Iterator[Survey]:
+    """The survey so far, after every episode, and at the end. safety: also replay each through the safety filter.
+
+    Raises CladError when there is nothing at `path`.
+    """
+    result = Survey(robot=contract.name, safety=Replay() if safety else None)
     for kind, place in find_paths(path):
         found, before = _episodes(result, kind, place), len(result.lengths)
         for source in found:
@@ -97,4 +104,7 @@ def _look(result: Survey, source: Source, contract: RobotContract) -> None:
         result.problems.append(Problem(file=source.path, episode=source.name, field="", message=str(error)))
         return
     result.add(episode)
-    result.problems += problems(episode, contract, source.path)
+    found = problems(episode, contract, source.path)
+    result.problems += found
+    if result.safety is not None and not found:
+        result.safety.add(episode, contract)

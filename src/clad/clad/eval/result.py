@@ -33,6 +33,7 @@ _ABSENT = {"precision": "fp32", "fused": False, "execution": "sync"}  # free-run
 class EpisodeRecord:
     """One row. bag, video: paths relative to result.json, None when there is none. timing: see `episode_timing`.
 
+    safety: what the safety filter did, {'clamped', 'held', 'reasons'}; None where none stood before the robot.
     outcome: 'success' | 'timeout' | 'aborted'. init_index: None for a scene sampled by `seed`.
     """
 
@@ -50,6 +51,7 @@ class EpisodeRecord:
     bag: str | None = None
     video: str | None = None
     timing: Mapping[str, Any] = field(default_factory=dict)
+    safety: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, spec: EpisodeSpec, outcome: Any, **more: Any) -> EpisodeRecord:
@@ -285,6 +287,7 @@ def result_schema() -> dict[str, Any]:
         },
         additionalProperties=False,
     )
+    row["properties"]["safety"] = {"type": ["object", "null"]}  # not required: older files lack it
     return record(
         {
             "schema": {"const": SCHEMA},

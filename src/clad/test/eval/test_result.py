@@ -47,6 +47,7 @@ ROW_FIELDS = [
     "bag",
     "video",
     "timing",
+    "safety",
 ]
 
 
