@@ -47,6 +47,18 @@ def image_from_message(message: Image, size: int, stream: str) -> np.ndarray:
     return image
 
 
+def any_image_from_message(message: Image, stream: str) -> np.ndarray:
+    """A driver's rgb8 or bgr8 picture of any size to (H, W, 3) uint8 rgb."""
+    height, width = message.height, message.width
+    if message.encoding not in ("rgb8", "bgr8"):
+        raise CladError(f"{stream}: encoding is '{message.encoding}', neither rgb8 nor bgr8")
+    if not height or not width or message.step < width * 3 or len(message.data) != message.step * height:
+        raise CladError(f"{stream}: {len(message.data)} bytes in rows of {message.step} are no {width}x{height} image")
+    image = np.frombuffer(message.data, dtype=np.uint8).reshape(height, message.step)[:, : width * 3]
+    image = image.reshape(height, width, 3)
+    return image if message.encoding == "rgb8" else image[:, :, ::-1]
+
+
 def camera_info(intrinsics: np.ndarray, size: int, stamp: int, frame: str) -> CameraInfo:
     """CameraInfo of an ideal pinhole camera with matrix K (3, 3) in pixels."""
     k = np.asarray(intrinsics, dtype=np.float64)
@@ -95,6 +107,18 @@ def observation_from_messages(
         gripper_position=_by_name(joints, "position", fingers),
         **_pose(pose, contract),
     )
+
+
+def joints_from_message(message: JointState, contract: RobotContract) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and velocities (J + G,) of arm joints and fingers, found by name."""
+    names = contract.joint_names + contract.gripper_joint_names
+    return _by_name(message, "position", names), _by_name(message, "velocity", names)
+
+
+def pose_from_message(message: PoseStamped, contract: RobotContract) -> tuple[np.ndarray, np.ndarray]:
+    """Position (3,) m and unit quaternion (4,) xyzw in the contract's base frame."""
+    pose = _pose(message, contract)
+    return pose["ee_position"], pose["ee_quaternion"]
 
 
 def _by_name(message: JointState, field: str, names: Sequence[str]) -> np.ndarray:

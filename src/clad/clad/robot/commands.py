@@ -5,15 +5,19 @@ Cartesian actions are relative to the *measured* pose at each step, as ActionChu
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from clad.contract import RobotContract, wire_to_native
 from clad.contract.driver import CARTESIAN
-from clad.robot.kinematics import Kinematics
 from clad.robot.pose import motion_between, moved
 from clad.robot.trajectory import knot_velocity
 from clad.safety import CartesianCommand, JointCommand, Measured
 from clad.safety.types import Command
+
+if TYPE_CHECKING:  # it needs MuJoCo, which an arm with a Cartesian controller can do without
+    from clad.robot.kinematics import Kinematics
 
 
 class Converter:
