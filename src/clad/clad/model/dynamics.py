@@ -133,6 +133,7 @@ class TargetEncoders(nn.Module):
     def __init__(self, online: Encoders) -> None:
         super().__init__()
         self.encoders = copy.deepcopy(online).requires_grad_(False)
+        self.eval()  # the copy is as the original: in training mode, where its dropout would blur the targets
 
     def train(self, mode: bool = True) -> TargetEncoders:
         """Targets are always computed in evaluation mode."""

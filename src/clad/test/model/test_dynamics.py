@@ -92,9 +92,9 @@ def test_equation_14(momentum, updates):
 def test_targets_have_no_gradient_and_no_dropout():
     model = build(dropout=0.5).train()
     target = TargetEncoders(model.encoders)
-    target.train()
     p0, v0, *_, text, _ = inputs()
-    a, b = (target(Observed(p0, v0), text) for _ in range(2))
+    a = target(Observed(p0, v0), text)  # as the training loop has it: in the mode it was made in
+    b = target.train()(Observed(p0, v0), text)
     assert not a.proprio.requires_grad and not any(p.requires_grad for p in target.parameters())
     assert torch.equal(a.semantic, b.semantic), "dropout is off in the target"
     online = model.encoders(Observed(p0, v0), text)

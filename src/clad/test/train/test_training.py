@@ -133,6 +133,25 @@ def test_exact_resume(stage, cache, planner, tmp_path, monkeypatch):
         assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a), name
 
 
+@pytest.mark.parametrize("stage", ["planner", "policy"])
+def test_resume_is_exact_wherever_the_time_ran_out(stage, cache, planner, tmp_path):
+    """The validation that a time limit adds leaves no trace in what follows: it draws no random number."""
+    settings = config(f"train_{stage}.steps=6", f"train_{stage}.evaluate_every=6")
+
+    def train(out, **more):
+        if stage == "planner":
+            return train_planner(cache, out, settings, **more)
+        return train_policy(None, planner, out, settings, **more)
+
+    train(tmp_path / "whole")
+    train(tmp_path / "parts", max_minutes=1e-6)
+    train(tmp_path / "parts", resume=True)
+    a, b = (load_file(tmp_path / run / runs.STATE) for run in ("whole", "parts"))
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+    lines = [json.loads(line) for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 6]
+
+
 def test_stops_early(cache, tmp_path):
     """With a rate far too high validation soon gets no better, and patience runs out."""
     settings = config(
