@@ -69,3 +69,9 @@ def test_free_run_follows_the_clock_and_holds_where_no_chunk_is_valid(graph):
     refused = graph.call(Step, topics.STEP, action=[0.0] * 7)
     assert not refused.success and "free-run" in refused.message
     assert status[-1].mode == "free-run"
+
+
+def test_a_strategy_that_does_not_exist_is_refused_before_the_simulator_starts(graph):
+    process = graph.start("clad_sim_bridge", "sim_bridge_node", mode="free-run", execution="blnd", execute_steps=3)
+    graph.wait(lambda: process.popen.poll() is not None, "the node to end")
+    assert process.popen.returncode == 2 and "Did you mean blend" in process.output
