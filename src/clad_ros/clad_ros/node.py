@@ -12,12 +12,18 @@ import traceback
 from typing import Any
 
 import rclpy
+from lifecycle_msgs.msg import State
 from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from clad.errors import CladError
+from clad_ros import topics
+from clad_ros.connections import Connections
 from clad_ros.diagnostics import Diagnostics
+
+HEARTBEAT_PERIOD = 1.0  # s
 
 
 class CladNode(LifecycleNode):
@@ -29,11 +35,29 @@ class CladNode(LifecycleNode):
     """
 
     def __init__(self, name: str, **kwargs) -> None:
+        self._connections = Connections(self)
         super().__init__(name, **kwargs)
         self.active = False
         self.refusal: CladError | None = None
         self.setting("auto_activate", True, "configure and activate at start, exit if that fails")
         self.diagnostics = Diagnostics(self)
+        self._heartbeat = self.create_publisher(State, topics.heartbeat_topic(self.get_name()), topics.HEARTBEAT_QOS)
+        self.create_timer(HEARTBEAT_PERIOD, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def create_subscription(self, msg_type, topic, *args, event_callbacks=None, **kwargs):
+        """As rclpy's; a publisher that cannot be heard for its QoS is told in the diagnostics."""
+        events = self._connections.of_subscription(topic, event_callbacks)
+        return super().create_subscription(msg_type, topic, *args, event_callbacks=events, **kwargs)
+
+    def create_publisher(self, msg_type, topic, *args, event_callbacks=None, **kwargs):
+        """As rclpy's; a subscription that cannot hear for its QoS is told in the diagnostics."""
+        events = self._connections.of_publisher(topic, event_callbacks)
+        return super().create_publisher(msg_type, topic, *args, event_callbacks=events, **kwargs)
+
+    def create_lifecycle_publisher(self, msg_type, topic, *args, event_callbacks=None, **kwargs):
+        """As rclpy's, with the same care."""
+        events = self._connections.of_publisher(topic, event_callbacks)
+        return super().create_lifecycle_publisher(msg_type, topic, *args, event_callbacks=events, **kwargs)
 
     def setting(self, name: str, default: Any, description: str) -> None:
         """Declare a parameter that is read at configure (`self.value`)."""
@@ -87,6 +111,10 @@ class CladNode(LifecycleNode):
         self.active = False
         self.release()
         return super().on_shutdown(state)
+
+    def _beat(self) -> None:
+        number, label = self._state_machine.current_state
+        self._heartbeat.publish(State(id=number, label=label))
 
     def _refuse(self, reason: CladError) -> TransitionCallbackReturn:
         self.refusal = reason

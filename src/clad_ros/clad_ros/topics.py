@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 
 
 def _reliable(depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE) -> QoSProfile:
@@ -22,6 +23,13 @@ DRIVER_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 DIAGNOSTICS, DIAGNOSTICS_QOS = "/diagnostics", _reliable(10)
 SAFETY_STATUS, SAFETY_STATUS_QOS = "/safety_status", _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
 ESTOP, ESTOP_QOS = "/estop", _reliable(10)
+# the middleware tells of a process that is gone within the lease, whatever the process was doing
+HEARTBEAT_QOS = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    liveliness=LivelinessPolicy.AUTOMATIC,
+    liveliness_lease_duration=Duration(seconds=1),
+)
 
 RESET_EPISODE, STEP, RUN_EPISODE = "/reset_episode", "/step", "/run_episode"
 SET_OUTCOME = "/set_outcome"  # a real arm's episode has no predicate: somebody says how it ended
@@ -42,3 +50,8 @@ def camera_info_topic(camera: str) -> str:
 def info_beside(image_topic: str) -> str:
     """Where the calibration of a driver's image topic is: ROS drivers publish it as its sibling."""
     return f"{image_topic.rsplit('/', 1)[0]}/camera_info"
+
+
+def heartbeat_topic(node: str) -> str:
+    """Where a node tells its lifecycle state once a second; hidden, so that it fills no bag."""
+    return f"/{node}/_heartbeat"

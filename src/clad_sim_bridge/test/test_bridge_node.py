@@ -10,6 +10,7 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionClient
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_srvs.srv import Trigger
 
 from clad.contract import load_contract, native_to_wire, wire_to_native
 from clad_interfaces.action import RunEpisode
@@ -218,3 +219,18 @@ def test_an_episode_can_be_cancelled_and_the_next_one_runs(graph, heard, forget,
     graph.wait(lambda: heard["episode"][-1].phase == EpisodeStatus.TIMEOUT, "the latched outcome")
     assert heard["episode"][-1].action_hash == result.action_hash
     client.destroy()
+
+
+def test_an_emergency_stop_holds_the_simulated_arm_until_reset(graph, heard, forget):
+    graph.call(ResetEpisode, topics.RESET_EPISODE, **SCENE)
+    action = [0.3, -0.2, 0.1, 0.0, 0.0, 0.1, 1.0]
+    assert graph.call(Step, topics.STEP, action=action).success
+    assert graph.call(Trigger, topics.EMERGENCY_STOP).success
+    assert graph.call(Step, topics.STEP, action=action).success
+    assert graph.call(Trigger, topics.RESET_SAFETY).success
+    assert graph.call(Step, topics.STEP, action=action).success
+    graph.wait(lambda: len({m.step for m in heard["executed"]}) == 3, "three actions")
+    before, held, after = sorted({m.step: m for m in heard["executed"]}.values(), key=lambda m: m.step)
+    assert list(before.values) == list(after.values) == action
+    assert list(held.values) == [0.0] * 6 + [1.0]  # stands, and keeps what it has in its hand
+    assert (held.source, held.reason) == (ExecutedAction.SOURCE_HOLD, "safety: estop")
