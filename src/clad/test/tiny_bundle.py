@@ -30,7 +30,7 @@ WORDS = ("[UNK]", "put", "the", "book", "in", "back", "bowl", "up", "warm", "pic
 
 
 def write_tiny_models(directory: Path, *, seed: int = 0, **changes) -> Path:
-    """Write encoder and bundle; `changes` replace fields of model.json. Returns the bundle's directory."""
+    """Write encoder and bundle; `robot` and `changes` as in write_tiny_bundle. Returns the bundle's directory."""
     encoder = write_tiny_encoder(directory / "encoder-tiny", seed=seed)
     return write_tiny_bundle(directory / "tiny", encoder, seed=seed, **changes)
 
@@ -78,15 +78,23 @@ def write_tiny_encoder(path: Path, *, seed: int = 0) -> dict:
     return body
 
 
-def write_tiny_bundle(path: Path, encoder: dict, *, seed: int = 0, planner: bool = True, **changes) -> Path:
-    """A bundle directory for `encoder`. planner=False makes the policy-only variant."""
+def write_tiny_bundle(
+    path: Path, encoder: dict, *, seed: int = 0, planner: bool = True, robot: str = "libero", **changes
+) -> Path:
+    """A bundle directory for `encoder` and a shipped robot. planner=False makes the policy-only variant.
+
+    `changes` replace fields of model.json.
+    """
     path.mkdir(parents=True)
     rng = np.random.default_rng(seed + 1)
-    state = {"proprio": PROPRIO, "visual": VISUAL, "text": TEXT}
-    past = {"proprio_past": PROPRIO, "visual_past": VISUAL, **state, "actions": (HORIZON, ACTIONS)}
+    contract = load_contract(robot)
+    variant = VARIANT if len(contract.joint_names) == 7 else "arm6_ee7"
+    proprio = proprio_dim(variant)
+    state = {"proprio": proprio, "visual": VISUAL, "text": TEXT}
+    past = {"proprio_past": proprio, "visual_past": VISUAL, **state, "actions": (HORIZON, ACTIONS)}
     tokens = {"proprio_foresight": (TOKENS, WIDTH), "semantic_foresight": (TOKENS, WIDTH)}
     if planner:
-        _linear(path / "planner.onnx", past, {**tokens, "proprio_predicted": PROPRIO}, rng)
+        _linear(path / "planner.onnx", past, {**tokens, "proprio_predicted": proprio}, rng)
     _linear(path / "condition.onnx", {**state, **(tokens if planner else {})}, {"condition": CONDITION}, rng)
     _linear(
         path / "denoiser.onnx",
@@ -94,7 +102,6 @@ def write_tiny_bundle(path: Path, encoder: dict, *, seed: int = 0, planner: bool
         {"prediction": (HORIZON, ACTIONS)},
         rng,
     )
-    contract = load_contract("libero")
     body = {
         "schema": 1,
         "name": path.name,
@@ -102,13 +109,13 @@ def write_tiny_bundle(path: Path, encoder: dict, *, seed: int = 0, planner: bool
         "config": {"planner": {}, "policy": {}},
         "contract": {"name": contract.name, "hash": contract.hash},
         "encoder": {"name": encoder["name"], "sha256": encoder["sha256"]},
-        "proprio_variant": VARIANT,
+        "proprio_variant": variant,
         "cameras": list(CAMERAS),
         "features": list(FEATURES),
         "horizon": HORIZON,
         "execute_steps": EXECUTE_STEPS,
         "normalisers": {
-            "proprio": {"mean": [0.1] * PROPRIO, "std": [0.5] * PROPRIO, "clip": 5.0},
+            "proprio": {"mean": [0.1] * proprio, "std": [0.5] * proprio, "clip": 5.0},
             "visual": {"mean": [0.2] * VISUAL, "std": [2.0] * VISUAL, "clip": 4.0},
             "action": {"low": [-0.8] * 6 + [-1.0], "high": [0.6] * 6 + [1.0]},
         },

@@ -215,12 +215,9 @@ class FakeRobot(ArmNode):
 
     def make_arm(self, contract: RobotContract) -> PhysicsArm:
         from clad.sim.gl import choose_backend
-        from clad.sim.visuals import FastVisuals
 
         choose_backend()
-        arm = PhysicsArm(contract)
-        FastVisuals().decimate(arm.model)
-        return arm
+        return PhysicsArm(contract)
 
     def make_cameras(self, contract: RobotContract) -> RenderedCameras:
         return RenderedCameras(self._arm.model, contract, self._snapshot)

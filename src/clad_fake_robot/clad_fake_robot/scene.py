@@ -5,10 +5,17 @@ Arm and hand come from robosuite's files. The world's origin is the arm's base f
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
 import mujoco
 import numpy as np
 
+import clad.robot.arms
 from clad.robot.arms import arm, assets
+from clad.sim.visuals import FastVisuals, cache_folder
 
 TIMESTEP = 0.002  # s
 BLOCK = 0.02  # m, half the side of a block
@@ -16,6 +23,32 @@ BLOCKS = {"red_block": ((0.45, -0.20), (0.8, 0.1, 0.1, 1.0)), "blue_block": ((0.
 
 
 def fake_scene() -> mujoco.MjModel:
+    """The compiled scene with decimated visual meshes, kept in the cache: compiling takes seconds."""
+    path = cache_folder() / "scenes" / f"fake-{_key()}.mjb"
+    if path.is_file():
+        try:
+            return mujoco.MjModel.from_binary_path(str(path))
+        except ValueError:  # truncated by a full disk: make it again
+            path.unlink(missing_ok=True)
+    model = _scene()
+    FastVisuals().decimate(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        mujoco.mj_saveModel(model, f"{folder}/scene.mjb")
+        os.replace(f"{folder}/scene.mjb", path)
+    return model
+
+
+def _key() -> str:
+    """Of everything that the scene is made from."""
+    sources = [Path(__file__), Path(clad.robot.arms.__file__)]
+    digest = hashlib.sha256(f"{mujoco.__version__} {assets()}".encode())
+    for file in sources:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _scene() -> mujoco.MjModel:
     """Motors `torque_JOINT` drive the arm's joints, the hand's own position servos its fingers."""
     spec = arm("ur5e")
     spec.option.timestep = TIMESTEP

@@ -1,19 +1,3 @@
-"""`graph`: nodes over real DDS. `tiny_model`: a whole model in a few kilobytes, made by the library's test helper."""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-import pytest
+"""`graph`: nodes over real DDS."""
 
 from clad_ros.testing import graph  # noqa: F401
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "clad" / "test"))
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory) -> Path:
-    from tiny_bundle import write_tiny_models
-
-    return write_tiny_models(tmp_path_factory.mktemp("models"))

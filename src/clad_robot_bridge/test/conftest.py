@@ -1,4 +1,4 @@
-"""`graph`: nodes over real DDS. `tiny_model`: a whole model in a few kilobytes, made by the library's test helper."""
+"""`graph`: nodes over real DDS. `tiny_model`: a whole model for the fake robot in a few kilobytes."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "clad" / "test"))
 def tiny_model(tmp_path_factory) -> Path:
     from tiny_bundle import write_tiny_models
 
-    return write_tiny_models(tmp_path_factory.mktemp("models"))
+    return write_tiny_models(tmp_path_factory.mktemp("models"), robot="fake")

@@ -1,0 +1,143 @@
+"""Planner and policy over real DDS on the loopback robot: chunks become trajectories that go on from each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.action import ActionClient
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import SetBool
+from trajectory_msgs.msg import JointTrajectory
+
+from clad.contract import load_contract
+from clad.robot.trajectory import SECOND, Trajectory
+from clad_interfaces.action import RunEpisode
+from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction
+from clad_ros import topics
+from clad_ros.stamps import to_ns
+
+pytestmark = pytest.mark.timeout(300)
+
+CONTRACT = load_contract("fake")
+DRIVER = CONTRACT.driver
+PERIOD = round(SECOND / CONTRACT.control_rate)
+
+
+@pytest.fixture(scope="module")
+def nodes(graph, tiny_model):
+    graph.start("clad_fake_robot", "loopback_robot_node", "loopback_robot")
+    model = {"contract": "fake", "model": str(tiny_model)}
+    graph.start("clad_policy", "policy_node", "policy", **model)
+    graph.start("clad_planner", "planner_node", "planner", **model)
+    graph.start("clad_robot_bridge", "robot_bridge_node", "robot_bridge", instruction="put the book in the back")
+
+
+@pytest.fixture(scope="module")
+def heard(graph, nodes):
+    return {
+        "chunks": graph.collect(ActionChunk, topics.ACTION_CHUNK, topics.INFERENCE_QOS),
+        "executed": graph.collect(ExecutedAction, topics.EXECUTED_ACTION, topics.ACTION_QOS),
+        "episode": graph.collect(EpisodeStatus, topics.EPISODE, topics.EPISODE_QOS),
+        "trajectories": graph.collect(JointTrajectory, DRIVER.command, 50),
+        "gripper": graph.collect(Float64MultiArray, DRIVER.gripper.topic, 50),
+        "driver_joints": graph.collect(JointState, DRIVER.joint_states, topics.STATE_QOS),
+        "diagnostics": graph.collect(DiagnosticArray, topics.DIAGNOSTICS, topics.DIAGNOSTICS_QOS),
+    }
+
+
+def run_episode(graph, **fields):
+    client = ActionClient(graph.node, RunEpisode, topics.RUN_EPISODE)
+    graph.wait(client.server_is_ready, topics.RUN_EPISODE)
+    sent = client.send_goal_async(RunEpisode.Goal(**fields))
+    graph.wait(sent.done, "the goal's acceptance")
+    return client, sent.result(), sent.result().get_result_async()
+
+
+@pytest.fixture(scope="module")
+def episode(graph, heard):
+    """One episode from goal to step limit, with all that was said meanwhile."""
+    client, _, finished = run_episode(graph, max_steps=60)
+    graph.wait(finished.done, "the outcome")
+    result = finished.result().result
+    graph.wait(lambda: heard["episode"] and heard["episode"][-1].phase == EpisodeStatus.TIMEOUT, "the latched outcome")
+    client.destroy()
+    return result
+
+
+def as_trajectory(message: JointTrajectory) -> Trajectory:
+    return Trajectory(
+        start=to_ns(message.header.stamp),
+        times=np.array([to_ns(p.time_from_start) / SECOND for p in message.points]),
+        positions=np.array([p.positions for p in message.points]),
+        velocities=np.array([p.velocities for p in message.points]),
+    )
+
+
+def test_an_episode_ends_at_its_step_limit_with_chunks_executed(heard, episode):
+    assert (episode.outcome, episode.success, episode.steps) == ("timeout", False, 60)
+    assert "step limit" in episode.reason and episode.instruction == "put the book in the back"
+    number = heard["episode"][-1].episode
+    executed = [m for m in heard["executed"] if m.episode == number]
+    steps = [m.step for m in executed]
+    assert steps == sorted(set(steps)) and steps[0] == 0
+    from_chunks = [m for m in executed if m.source == ExecutedAction.SOURCE_CHUNK]
+    assert len(from_chunks) > 20, [m.reason for m in executed]
+    assert {m.chunk_seq for m in from_chunks} <= {m.seq for m in heard["chunks"]} and all(m.chunk_seq for m in from_chunks)
+    assert all(tuple(m.names) == CONTRACT.action.names and np.abs(m.values).max() <= 1 for m in executed)
+    assert len(episode.chunk_latency) > 5 and all(0 < t < 5 for t in episode.chunk_latency)
+    assert heard["episode"][-1].mode == "free-run" and len(episode.action_hash) == 64
+
+
+def test_trajectories_go_on_from_each_other_in_position_and_velocity_across_chunks(heard, episode):
+    ways = [as_trajectory(m) for m in heard["trajectories"]]
+    assert len(ways) > 50 and all(tuple(m.joint_names) == CONTRACT.joint_names for m in heard["trajectories"])
+    for before, after in zip(ways, ways[1:]):
+        position, velocity = before.sample(after.start)
+        assert np.allclose(after.positions[0], position, atol=1e-9)
+        assert np.allclose(after.velocities[0], velocity, atol=1e-9)
+        assert (after.velocities[-1] == 0).all() and (np.diff(after.times) > 0).all()
+    travelled = np.ptp([w.positions[1] for w in ways], axis=0)
+    assert travelled.max() > 0.01  # the arm was moved, not only held
+
+
+def test_no_joint_is_commanded_beyond_its_limits(heard, episode):
+    limits = CONTRACT.limits
+    for way in (as_trajectory(m) for m in heard["trajectories"]):
+        for seconds in np.linspace(0, way.times[-1], 9)[:-1]:
+            _, velocity = way.sample(way.start + round(seconds * SECOND))
+            assert (np.abs(velocity) <= np.array(limits.joint_velocity) + 1e-6).all()
+
+
+def test_the_robot_follows_without_a_jump(graph, heard, episode):
+    graph.wait(lambda: any(m.status[0].name == "loopback_robot" for m in heard["diagnostics"]), "the driver's health")
+    last = [m.status[0] for m in heard["diagnostics"] if m.status[0].name == "loopback_robot"][-1]
+    values = {v.key: v.value for v in last.values}
+    assert last.message == "following" and float(values["largest_jump_rad"]) < 2e-3
+    joints = np.array([m.position[: len(CONTRACT.joint_names)] for m in heard["driver_joints"]])
+    assert np.abs(np.diff(joints, axis=0)).max() < 0.2  # rad in one state's time, a late one included
+
+
+def test_the_gripper_is_commanded_in_metres(heard, episode):
+    widths = {tuple(m.data) for m in heard["gripper"]}
+    assert widths <= {DRIVER.gripper.open, DRIVER.gripper.close} and DRIVER.gripper.open in widths
+
+
+def test_somebody_says_how_it_ended(graph, heard, episode):
+    client, goal, finished = run_episode(graph, instruction="pick up the bowl")
+    graph.wait(lambda: heard["episode"][-1].phase == EpisodeStatus.RUNNING, "the episode")
+    assert heard["episode"][-1].instruction == "pick up the bowl"
+    said = graph.call(SetBool, topics.SET_OUTCOME, data=True)
+    assert said.success
+    graph.wait(finished.done, "the outcome")
+    assert finished.result().result.outcome == "success" and finished.result().result.success
+    assert not graph.call(SetBool, topics.SET_OUTCOME, data=True).success  # nothing runs now
+    client.destroy()
+
+
+def test_a_goal_for_another_robot_is_refused_in_words(graph, heard, episode):
+    client, _, finished = run_episode(graph, suite="libero_10")
+    graph.wait(finished.done, "the refusal")
+    assert finished.result().result.outcome == "aborted" and "no suite 'libero_10'" in finished.result().result.reason
+    client.destroy()
