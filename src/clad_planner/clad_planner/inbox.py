@@ -69,18 +69,18 @@ class Inbox:
         """The episode that is running, or None."""
         return self._episode
 
-    @property
-    def stamp(self) -> int:
-        """Of the newest complete observation, ns; 0 before the first."""
-        return 0 if self._observation is None else self._observation[0]
-
-    def begin(self, episode: Episode) -> None:
-        """An episode runs; told again (a repeated status) nothing changes."""
+    def begin(self, episode: Episode) -> bool:
+        """An episode runs. False when it was told again (a repeated status); then nothing changes."""
         if self._episode is not None and self._episode.id == episode.id:
-            return
+            return False
         self._episode = episode
         self._handed_over = 0
         self._actions = {i: a for i, a in self._actions.items() if i >= episode.id}
+        return True
+
+    def forget_observation(self) -> None:
+        """The newest observation is no longer one: its stamp is of another clock."""
+        self._observation = None
 
     def end(self) -> None:
         """No episode runs: observations that still arrive are not planned."""

@@ -18,11 +18,12 @@ from clad.runtime.planner import Planner
 from clad_interfaces.msg import EpisodeStatus, ExecutedAction, LatentForesight
 from clad_planner.inbox import Episode, Inbox, PlanJob, merge_jobs
 from clad_planner.synchroniser import Synchroniser
+from clad_planner.vigilance import Vigilance
 from clad_ros import topics
 from clad_ros.convert import foresight_to_message, observation_from_messages
 from clad_ros.diagnostics import OK, WARN
 from clad_ros.node import CladNode, run_node
-from clad_ros.stamps import SECOND, control_period_ns, to_ns
+from clad_ros.stamps import control_period_ns, to_ns
 from clad_ros.worker import Worker
 
 JOINTS, POSE = "joint_states", "ee_pose"
@@ -67,12 +68,12 @@ class PlannerNode(CladNode):
             precision=self.value("precision"),
         )
         self._planner.warm_up()
-        self._planner_episode = 0
+        self._episode_planned: Episode | None = None
         self._inbox = Inbox(control_period_ns(self._contract))
         self._synchroniser = Synchroniser([*self._bundle.cameras, JOINTS, POSE])
+        self._vigilance = Vigilance(self._bundle.cameras, control_period_ns(self._contract))
         self._submitted: tuple[int, int] | None = None
         self._planned: tuple[tuple[int, int], LatentForesight] | None = None
-        self._newest_stamp = 0
         self._complete = 0.0  # when the newest observation was complete, monotonic s
         self._seq = self._replaced = 0
         self._next_plan = 0.0  # free-run: not before this moment, monotonic s
@@ -111,7 +112,7 @@ class PlannerNode(CladNode):
 
     def _on_episode(self, message: EpisodeStatus) -> None:
         if message.phase == EpisodeStatus.RUNNING:
-            self._inbox.begin(
+            begun = self._inbox.begin(
                 Episode(
                     id=message.episode,
                     start=to_ns(message.header.stamp),
@@ -120,9 +121,18 @@ class PlannerNode(CladNode):
                     lockstep=message.mode == "lockstep",
                 )
             )
+            if begun:
+                self._begin()
             self._plan_if_ready()
         else:
             self._inbox.end()
+
+    def _begin(self) -> None:
+        """A new episode may have a new clock, of a robot that was started again: nothing older is compared with it."""
+        if self._vigilance.clock_changed:
+            self._synchroniser = Synchroniser([*self._bundle.cameras, JOINTS, POSE])
+            self._inbox.forget_observation()
+        self._vigilance.begin()
 
     def _on_executed(self, message: ExecutedAction) -> None:
         if tuple(message.names) != self._contract.action.names:
@@ -133,20 +143,37 @@ class PlannerNode(CladNode):
 
     def _on_stream(self, stream: str, message) -> None:
         stamp = to_ns(message.header.stamp)
-        self._newest_stamp = max(self._newest_stamp, stamp)
+        if fault := self._vigilance.stamped(stream, stamp, time.monotonic()):
+            self._refuse_observation(fault)
+            return
         group = self._synchroniser.add(stream, stamp, message)
         if group is not None:
+            hand = group[POSE].pose.position
+            images = {camera: group[camera].data for camera in self._bundle.cameras}
+            if fault := self._vigilance.completed(stamp, images, np.array([hand.x, hand.y, hand.z])):
+                self._refuse_observation(fault)
+                return
             self._inbox.observed(stamp, group)
             self._complete = time.monotonic()
-            self._plan_if_ready(repeated=True)
+        if group is not None or self._vigilance.overdue():
+            self._plan_if_ready(repeated=group is not None)
+
+    def _refuse_observation(self, fault: str) -> None:
+        if self.active and self._inbox.episode is not None:
+            self.diagnostics.error(f"no foresight: {fault}")
 
     def _plan_if_ready(self, repeated: bool = False) -> None:
         """Plan the observation once its past is here. Lock-step: if it comes `repeated`, tell the same foresight again."""
         episode = self._inbox.episode
         if not self.active or episode is None:
             return
-        if not episode.lockstep and (time.monotonic() < self._next_plan or self._is_stale()):
-            return
+        if not episode.lockstep:
+            if self._vigilance.overdue():
+                missing = ", ".join(self._synchroniser.missing())
+                self.diagnostics.error(f"the observations have stopped: waiting for {missing}")
+                return
+            if time.monotonic() < self._next_plan:
+                return
         job = self._inbox.job()
         if job is None:
             return
@@ -156,21 +183,9 @@ class PlannerNode(CladNode):
             self._publish(self._planned[1])
 
     def _on_timer(self) -> None:
-        """Free-run: the observation that came too soon after the last plan, or the news that none comes any more."""
-        episode = self._inbox.episode
-        if not self.active or episode is None or episode.lockstep:
-            return
-        if self._is_stale():
-            missing = ", ".join(self._synchroniser.missing(self._newest_stamp))
-            age = (self._newest_stamp - self._inbox.stamp) / SECOND
-            self.diagnostics.error(f"the observations have stopped: waiting for {missing}", age_s=f"{age:.2f}")
-        else:
+        """Free-run: the observation that came too soon after the last plan."""
+        if self._inbox.episode is not None and not self._inbox.episode.lockstep:
             self._plan_if_ready()
-
-    def _is_stale(self) -> bool:
-        """Some stream is more than the horizon ahead of the newest complete observation: others have stopped."""
-        age = self._newest_stamp - self._inbox.stamp
-        return self._inbox.stamp > 0 and age > self._bundle.horizon * control_period_ns(self._contract)
 
     def _submit(self, job: PlanJob) -> None:
         if not job.episode.lockstep:
@@ -196,9 +211,9 @@ class PlannerNode(CladNode):
     # --- planning, on the worker's thread
 
     def _plan(self, job: PlanJob) -> None:
-        if job.episode.id != self._planner_episode:
+        if job.episode != self._episode_planned:
             self._planner.reset(job.episode.instruction, job.episode.seed)
-            self._planner_episode = job.episode.id
+            self._episode_planned = job.episode
         for step, action in job.executed:
             self._planner.executed(step, action)
         images = {camera: job.messages[camera] for camera in self._bundle.cameras}

@@ -36,6 +36,7 @@ class Synchroniser:
             del self._waiting[min(self._waiting)]
         return None
 
-    def missing(self, stamp: int) -> list[str]:
-        """The streams that have not delivered for `stamp`, sorted."""
-        return sorted(self._streams - self._waiting.get(stamp, {}).keys())
+    def missing(self) -> list[str]:
+        """The streams that the oldest incomplete stamp waits for, sorted; all of them while none is under way."""
+        oldest = self._waiting[min(self._waiting)] if self._waiting else {}
+        return sorted(self._streams - oldest.keys())

@@ -30,7 +30,7 @@ def test_every_stamp_completes_when_streams_are_ordered_and_none_waits_for_a_lat
 def test_an_observation_that_lacks_a_stream_is_dropped_by_a_newer_one():
     synchroniser = Synchroniser(("a", "b"))
     assert synchroniser.add("a", 1, "lost") is None
-    assert synchroniser.missing(1) == ["b"]
+    assert synchroniser.missing() == ["b"]
     synchroniser.add("a", 2, "x")
     assert synchroniser.add("b", 2, "y") == {"a": "x", "b": "y"}
     assert synchroniser.add("b", 1, "late") is None

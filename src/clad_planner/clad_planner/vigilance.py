@@ -1,0 +1,80 @@
+"""What is wrong with the observations that arrive: streams that stop, clocks that jump, cameras that hang. Knows no ROS.
+
+A hanging camera driver goes on publishing its last image under new stamps, so age alone does not tell. A sensor's noise
+makes two images of it differ; a simulator's images are equal as long as nothing moves. Equal images while the hand has
+travelled are therefore the sign: 0 of 6878 images of LIBERO demonstrations show it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+JUMP = 2.0  # s by which a stamp may run ahead of the steady clock: an episode may begin one second after the last
+TRAVEL = 0.005  # m that the hand moves at most while a working camera's image stays the same
+SECOND = 10**9
+
+
+class Vigilance:
+    """Each method returns what is wrong in words, or an empty text. Stamps in ns, `steady` in seconds of a steady clock.
+
+    period: control period, ns. An observation that is wrong must not be planned: history would keep it.
+    """
+
+    def __init__(self, cameras: Iterable[str], period: int) -> None:
+        self._cameras, self._period = tuple(cameras), period
+        self._intervals: deque[int] = deque(maxlen=5)
+        self.clock_changed = False  # whether the last message that was looked at had another clock than those before
+        self.begin()
+
+    def begin(self) -> None:
+        """An episode begins: its stamps need not follow the last one's, nor its images differ from them."""
+        self._last: dict[str, tuple[int, float]] = {}  # stream -> (stamp, steady) of its last good message
+        self._images: dict[str, tuple[Any, np.ndarray]] = {}  # camera -> (data, hand position when it last changed)
+        self._newest = 0
+        self._complete: int | None = None
+        self.clock_changed = False
+
+    def stamped(self, stream: str, stamp: int, steady: float) -> str:
+        """A message of a stream: its stamps must not go back, nor run ahead of time. The same stamp may come again."""
+        self.clock_changed = True
+        if stream in self._last:
+            before, then = self._last[stream]
+            if stamp < before:
+                return f"time ran backwards: {stream} is stamped {(before - stamp) / SECOND:.2f} s before its last"
+            ahead = (stamp - before) / SECOND - (steady - then)
+            if ahead > JUMP:
+                return f"time jumped: {stream} is stamped {ahead:.2f} s ahead"
+        self.clock_changed = False
+        self._last[stream] = stamp, steady
+        self._newest = max(self._newest, stamp)
+        return ""
+
+    def completed(self, stamp: int, images: Mapping[str, Any], hand: np.ndarray) -> str:
+        """A complete observation. images: camera -> its data, compared by ==; hand: (3,) position, m."""
+        if self._complete is not None and stamp > self._complete:
+            self._intervals.append(stamp - self._complete)
+        self._complete = stamp
+        for camera, data in images.items():
+            if camera in self._images and self._images[camera][0] == data:
+                travel = float(np.linalg.norm(hand - self._images[camera][1]))
+                if travel > TRAVEL:
+                    return f"{camera} is frozen: its image stayed the same while the hand moved {travel * 1e3:.0f} mm"
+            else:
+                self._images[camera] = data, hand
+        return ""
+
+    def overdue(self) -> bool:
+        """Whether complete observations have stopped while some stream goes on.
+
+        One that is due is given a control period; what is due follows from the intervals so far, for cameras may be slower
+        than the arm.
+        """
+        if self._complete is None:
+            return False
+        usual = median(self._intervals) if self._intervals else self._period
+        return self._newest - self._complete >= max(usual, self._period) + self._period

@@ -1,0 +1,94 @@
+"""Stopped streams, jumping clocks and hanging cameras are seen; what only looks like them is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clad_planner.vigilance import JUMP, SECOND, TRAVEL, Vigilance
+
+PERIOD = 50_000_000
+HAND = np.zeros(3)
+
+
+@pytest.fixture
+def watch():
+    return Vigilance(("agentview",), PERIOD)
+
+
+def observe(watch, step: int, image: bytes, hand=HAND) -> str:
+    return watch.completed(step * PERIOD, {"agentview": image}, np.asarray(hand, dtype=float))
+
+
+def test_time_that_runs_backwards_or_ahead_is_told_until_it_is_right_again(watch):
+    assert watch.stamped("joints", 10 * SECOND, 0.0) == ""
+    assert watch.stamped("joints", 10 * SECOND, 0.1) == ""  # the same observation, sent again
+    assert "ran backwards: joints is stamped 10.00 s before" in watch.stamped("joints", 0, 0.2)
+    assert "jumped: joints is stamped 9.90 s ahead" in watch.stamped("joints", 20 * SECOND, 0.2)
+    assert "ahead" in watch.stamped("joints", 30 * SECOND, 10.2)  # the clock stays wrong
+    assert watch.clock_changed
+    assert watch.stamped("joints", 10 * SECOND + PERIOD, 0.3) == ""
+    assert not watch.clock_changed
+    assert watch.stamped("pose", 0, 0.3) == ""  # another stream has a clock of its own
+
+
+def test_an_episode_begins_with_any_stamp(watch):
+    watch.stamped("joints", 100 * SECOND, 0.0)
+    watch.begin()
+    assert watch.stamped("joints", SECOND, 0.1) == ""
+
+
+@settings(deadline=None, database=None, max_examples=60)
+@given(steps=st.lists(st.tuples(st.integers(0, 10), st.floats(0, 1)), max_size=30))
+def test_a_clock_that_follows_the_wall_is_never_suspected(steps):
+    watch, stamp, steady = Vigilance(("agentview",), PERIOD), 0, 0.0
+    for periods, late in steps:
+        stamp += periods * PERIOD
+        steady += max(periods * PERIOD / SECOND - JUMP + 0.01, 0) + late
+        assert watch.stamped("joints", stamp, steady) == ""
+
+
+def test_a_frozen_camera_is_told_once_the_hand_has_moved(watch):
+    assert observe(watch, 0, b"a") == ""
+    assert observe(watch, 1, b"a", [0, 0, TRAVEL * 0.9]) == ""
+    assert "agentview is frozen" in observe(watch, 2, b"a", [0, 0, TRAVEL * 1.1])
+    assert observe(watch, 3, b"b", [0, 0, 0.1]) == ""
+    assert observe(watch, 4, b"b", [0, 0, 0.1]) == ""  # nothing moves, nothing changes
+
+
+def test_equal_images_before_and_after_a_reset_are_no_fault(watch):
+    observe(watch, 0, b"a")
+    watch.begin()
+    assert observe(watch, 9, b"a", [1, 0, 0]) == ""
+
+
+def joints(watch, step: int) -> None:
+    assert watch.stamped("joints", step * PERIOD, step * PERIOD / SECOND) == ""
+
+
+def test_an_observation_is_overdue_one_period_after_it_was_due(watch):
+    joints(watch, 99)  # before the first observation there is nothing to wait for
+    assert not watch.overdue()
+    watch.begin()
+    for step in range(4):
+        joints(watch, step)
+        observe(watch, step, bytes([step]))
+    joints(watch, 4)
+    assert not watch.overdue()
+    joints(watch, 5)
+    assert watch.overdue()
+    observe(watch, 5, b"at last")
+    assert not watch.overdue()
+
+
+def test_slow_cameras_are_waited_for_as_long_as_they_usually_take(watch):
+    for step in range(20):
+        joints(watch, step)
+        if step % 4 == 0:
+            observe(watch, step, bytes([step]))
+    joints(watch, 20)
+    assert not watch.overdue()
+    joints(watch, 21)
+    assert watch.overdue()
