@@ -18,12 +18,13 @@ from clad.robot.homing import Homing
 from clad.robot.senses import Instant, Senses
 from clad.runtime.execution import HOLDS, REFUSALS, ChunkExecutor
 from clad.runtime.execution.strategies import newest
-from clad.safety import Measured, SafetyFilter, State
+from clad.safety import Measured, State, Verdict
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction, LatentForesight
 from clad_robot_bridge.episode import Run
 from clad_robot_bridge.outputs import Outputs
 from clad_ros.convert import timed_chunk
 from clad_ros.diagnostics import Diagnostics
+from clad_ros.safety import SafetyMonitor
 from clad_ros.stamps import SECOND, control_period_ns, to_ns
 from clad_ros.streams import Streams
 
@@ -49,7 +50,7 @@ class Control:
         status: Publisher,
         diagnostics: Diagnostics,
         kinematics: Kinematics | None,
-        safety: SafetyFilter,
+        safety: SafetyMonitor,
         new_executor: Callable[[], ChunkExecutor],
     ) -> None:
         """faults: what is wrong with the inputs, by stream. new_executor: makes an episode's."""
@@ -73,6 +74,7 @@ class Control:
         if missing := self._senses.missing():
             raise CladError(f"nothing has been heard of {', '.join(missing)}", "Start the arm's driver and its cameras")
         self._check_kinematics(measured)
+        self._safety.begin()
         self._outputs.rest(measured, now)
         self._homing = Homing(self._contract, measured, now)
         self._episodes += 1
@@ -98,7 +100,7 @@ class Control:
             self._status.publish(run.status())
         else:
             run.ready.set_result(reason or run.outcome)
-        run.finished.set_result(run.result())
+        run.finished.set_result(run.result(self._safety))
         self._diagnostics.ok(f"episode {run.id} ended: {run.outcome}{reason and ': '}{reason}", holds=run.holds)
 
     def _check_kinematics(self, measured: Measured) -> None:
@@ -214,7 +216,7 @@ class Control:
         if run.steps >= run.max_steps:
             self.finish(EpisodeStatus.TIMEOUT, f"step limit {run.max_steps} reached", now)
 
-    def _send(self, verdict, now: int) -> None:
+    def _send(self, verdict: Verdict, now: int) -> None:
         if verdict.command is not None:
             self._outputs.send(verdict.command, now)
 

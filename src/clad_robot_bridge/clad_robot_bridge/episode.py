@@ -13,6 +13,7 @@ from clad.runtime.execution import ChunkExecutor
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import EpisodeStatus
 from clad_ros.latency import LatencyMeter
+from clad_ros.safety import SafetyMonitor
 from clad_ros.stamps import SECOND, time_msg
 
 OUTCOMES = {EpisodeStatus.SUCCESS: "success", EpisodeStatus.TIMEOUT: "timeout", EpisodeStatus.ABORTED: "aborted"}
@@ -81,7 +82,7 @@ class Run:
         message.header.stamp = time_msg(self.start)
         return message
 
-    def result(self) -> RunEpisode.Result:
+    def result(self, safety: SafetyMonitor) -> RunEpisode.Result:
         """The action's result, at the outcome; the bag is the caller's to fill in."""
         latency, compute = self.latency.results()
         wall = max(time.monotonic() - self.started_wall, 1e-9)
@@ -99,4 +100,7 @@ class Run:
             compute_latency=compute,
             real_time_factor=(self.last - self.start) / SECOND / wall,
             holds=self.holds,
+            safety_clamped=safety.clamped,
+            safety_held=safety.held,
+            safety_reasons=safety.reasons,
         )

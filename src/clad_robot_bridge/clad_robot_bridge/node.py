@@ -18,7 +18,6 @@ from clad.errors import CladError, UsageError, unknown_name
 from clad.robot.senses import Senses
 from clad.runtime.bundle import load_bundle
 from clad.runtime.execution import STRATEGIES, ChunkExecutor
-from clad.safety import SafetyFilter
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, LatentForesight
 from clad_interfaces.srv import ResetEpisode, Step
@@ -28,6 +27,7 @@ from clad_robot_bridge.inputs import Inputs
 from clad_robot_bridge.outputs import Outputs
 from clad_ros import topics
 from clad_ros.node import CladNode, run_node
+from clad_ros.safety import SafetyMonitor, declare_safety
 from clad_ros.stamps import SECOND, control_period_ns, time_msg
 from clad_ros.streams import Streams
 
@@ -45,6 +45,7 @@ class RobotBridge(CladNode):
         self.setting("execution", "hold", f"how chunks join: {', '.join(STRATEGIES)}")
         self.setting("execute_steps", 0, "execution sync: actions executed per chunk; 0: the model's")
         self.setting("model", "", "the model bundle in which execute_steps 0 looks the number up")
+        declare_safety(self)
         self._control: Control | None = None
 
     def configure(self) -> None:
@@ -56,12 +57,13 @@ class RobotBridge(CladNode):
         if self.value("max_steps") < 1:
             raise UsageError("max_steps must be at least 1", "600 is half a minute at 20 Hz")
         kinematics = _kinematics(contract)
-        safety = SafetyFilter(contract, forward=kinematics and (lambda joints: kinematics.forward(joints)[0]))
+        forward = kinematics and (lambda joints: kinematics.forward(joints)[0])
         execute_steps = self.value("execute_steps")
         if self.value("execution") == "sync" and not execute_steps:
             execute_steps = load_bundle(self.value("model")).execute_steps
         senses = Senses(contract)
         self._contract = contract
+        self._safety = SafetyMonitor(self, contract, forward=forward)
         self._streams = Streams(self, contract)
         self._outputs = Outputs(self, contract)
         self._inputs = Inputs(self, contract, senses)
@@ -75,7 +77,7 @@ class RobotBridge(CladNode):
             status=self._status,
             diagnostics=self.diagnostics,
             kinematics=kinematics,
-            safety=safety,
+            safety=self._safety,
             new_executor=lambda: ChunkExecutor(self.value("execution"), contract.action, execute_steps=execute_steps),
         )
         self._chunks = [
@@ -119,7 +121,7 @@ class RobotBridge(CladNode):
         for subscription in self._chunks:
             self.destroy_subscription(subscription)
         self._action.destroy()
-        for part in (self._inputs, self._outputs, self._streams):
+        for part in (self._inputs, self._outputs, self._streams, self._safety):
             part.destroy()
         self.destroy_lifecycle_publisher(self._status)
 
