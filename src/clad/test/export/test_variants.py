@@ -221,3 +221,40 @@ def test_paper_size_exports_and_runs(tmp_path, capsys):
     rows = {row["name"]: row for row in json.loads((tmp_path / "bench.json").read_text())["measures"]}
     assert rows["plan"]["p50"] > 0 and rows["chunk"]["p50"] > rows["denoise step"]["p50"]
     assert "12 ms, RTX 4090" in capsys.readouterr().out
+
+
+def act_differently(name: str, out, foresight, *settings: str):
+    """A policy-only bundle of `settings` and its chunk."""
+    config = load_config("small", ["policy.width=32", "policy.observation=16", "policy.blocks=1", *settings])
+    bundle = random_bundle(config, DIMS, name, out, torch_weights=True)
+    return bundle, Policy(bundle, CONTRACT).act(foresight).values
+
+
+@pytest.mark.parametrize("kind", ["dit", "unet1d"])
+def test_other_denoisers_fuse_and_run_in_torch(kind, foresight, tmp_path):
+    settings = ("policy.foresight=none", "policy.prediction=epsilon", f"policy.denoiser={kind}")
+    plain, chunk = act_differently(kind, tmp_path, foresight, *settings)
+    assert max(plain.parity.values()) <= 1e-5 and np.ptp(chunk[:, 0]) > 1e-3
+    fused = derive_bundle(plain, "fused", tmp_path, precisions=("int8", "fp16"), fused=True)
+    assert fused.precisions == ("fp32", "int8", "fp16") and fused.parity["sampler"] <= 1e-5
+    np.testing.assert_allclose(Policy(fused, CONTRACT, fused=True).act(foresight).values, chunk, atol=1e-5)
+    for changed in ({"fused": True}, {"fused": False}):
+        torch_chunk = Policy(fused, CONTRACT, provider="torch", **changed).act(foresight).values
+        np.testing.assert_allclose(torch_chunk, chunk, atol=1e-5)
+
+
+def test_ancestral_sampling_is_stored_repeats_and_is_not_fused(foresight, tmp_path):
+    bundle, chunk = act_differently("ddpm", tmp_path, foresight, "policy.foresight=none", "policy.sampler=ddpm")
+    assert bundle.diffusion.sampler == "ddpm" and load_bundle(bundle.path).diffusion.sampler == "ddpm"
+    assert "10 DDPM steps" in (bundle.path / "README.md").read_text()
+    again = Policy(bundle, CONTRACT)
+    assert np.array_equal(chunk, again.act(foresight).values), "a chunk is a function of its foresight alone"
+    assert np.array_equal(chunk, again.act(foresight).values), "whatever was sampled before"
+    assert not np.array_equal(chunk, again.act(dataclasses.replace(foresight, seed=5)).values)
+    ddim = dataclasses.replace(bundle, diffusion=dataclasses.replace(bundle.diffusion, sampler="ddim"))
+    assert not np.array_equal(chunk, Policy(ddim, CONTRACT).act(foresight).values)
+    with pytest.raises(CladError, match="a ddpm sampler cannot be fused"):
+        derive_bundle(bundle, "fused", tmp_path, fused=True)
+    assert not (tmp_path / "fused").exists() and not list(tmp_path.glob(".fused*"))
+    with pytest.raises(CladError, match="a ddpm sampler cannot be fused"):
+        Policy(bundle, CONTRACT, provider="torch", fused=True)
