@@ -16,13 +16,14 @@ from pathlib import Path
 
 from clad.cli import options
 from clad.cli.test import checkout
-from clad.errors import CladError
+from clad.errors import CladError, UsageError
 
-HELP = "check this machine and installation, with a remedy for each fault"
+HELP = "check this machine and installation, or a running graph, with a remedy for each fault"
 
 EXAMPLES = """\
   clad doctor
   clad doctor --json doctor.json    the same, for scripts
+  clad doctor --graph               listen to the running graph: what is wrong with it?
 """
 
 FREE_GIB = 3.0  # a recorded episode takes 50 to 150 MB, demonstrations some GB
@@ -52,13 +53,27 @@ class Finding:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--graph",
+        action="store_true",
+        help="read the graph that runs on this ROS domain instead of checking the machine",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=3.0,
+        metavar="S",
+        help="with --graph: how long to listen (default: %(default)s)",
+    )
     options.add(parser, "json", json={"help": "also write the findings to FILE"})
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 when everything works, 1 otherwise."""
     findings = []
-    for finding in examine(CHECKS):
+    if not args.seconds > 0:
+        raise UsageError(f"--seconds {args.seconds:g} is no time", "3 is the default")
+    for finding in graph(args.seconds) if args.graph else examine(CHECKS):
         findings.append(finding)
         print(f"{'✓' if finding.ok else '✗'} {finding.check}: {finding.detail}", flush=True)
         if finding.remedy:
@@ -70,6 +85,24 @@ def run(args: argparse.Namespace) -> int:
     faults = [f.check for f in findings if not f.ok]
     print(f"{len(faults)} faults: {', '.join(faults)}" if faults else "everything works")
     return 1 if faults else 0
+
+
+def graph(seconds: float) -> Iterator[Finding]:
+    """What a few seconds of listening tell of the running graph: one finding a fault, or one that all is well."""
+    from clad.health import faults
+    from clad_ros.snapshot import take
+
+    snapshot, contract = take(seconds)
+    found = faults(snapshot, contract)
+    for fault in found:
+        yield Finding(check=fault.about, ok=False, detail=fault.words, remedy=fault.remedy)
+    if not found:
+        episode = (
+            f"an episode runs ({snapshot.mode})" if snapshot.running else "no episode runs, so streams may be quiet"
+        )
+        heard = ", ".join(f"{s.topic} {s.heard / snapshot.seconds:.1f} Hz" for s in snapshot.streams if s.heard)
+        nodes = ", ".join(snapshot.nodes)
+        yield Finding(check="graph", ok=True, detail=f"{contract.name}: {nodes} are active; {episode}; {heard}")
 
 
 def examine(checks: dict[str, Callable[[], str]]) -> Iterator[Finding]:
