@@ -10,14 +10,27 @@ def _reliable(depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATI
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
 
 
+COMMAND_LEASE = 0.05  # s: one control period of 20 Hz
+
+
+def _commanding(depth: int) -> QoSProfile:
+    """Of what moves a robot: the middleware tells whoever executes it when its publisher has died (clad_ros.partners)."""
+    return QoSProfile(
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE,
+        liveliness=LivelinessPolicy.AUTOMATIC,
+        liveliness_lease_duration=Duration(seconds=COMMAND_LEASE),
+    )
+
+
 CLOCK, CLOCK_QOS = "/clock", _reliable(1)
 IMAGE_QOS = _reliable(5)
 JOINT_STATES, EE_POSE, STATE_QOS = "/joint_states", "/ee_pose", _reliable(50)
 EXECUTED_ACTION, ACTION_QOS = "/executed_action", _reliable(50)
 EPISODE, EPISODE_QOS = "/episode", _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
-LATENT_FORESIGHT, ACTION_CHUNK, INFERENCE_QOS = "/latent_foresight", "/action_chunk", _reliable(5)
+LATENT_FORESIGHT, ACTION_CHUNK, INFERENCE_QOS = "/latent_foresight", "/action_chunk", _commanding(5)
 # for who acts on chunks: a simulator that is busy stepping must find the newest one, not a queue of old ones
-NEWEST_CHUNK_QOS = _reliable(1)
+NEWEST_CHUNK_QOS, EVERY_FORESIGHT_QOS = _commanding(1), _commanding(50)
 # for a driver's pictures: best effort hears reliable publishers too, as cameras are often either
 DRIVER_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 DIAGNOSTICS, DIAGNOSTICS_QOS = "/diagnostics", _reliable(10)

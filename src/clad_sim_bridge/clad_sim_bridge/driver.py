@@ -20,6 +20,7 @@ from clad.safety.actions import action_of, command_of
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction, LatentForesight
 from clad_ros.convert import timed_chunk
 from clad_ros.diagnostics import Diagnostics
+from clad_ros.partners import Partners
 from clad_ros.safety import SafetyMonitor
 from clad_ros.stamps import SECOND, to_ns
 from clad_sim_bridge.episode import Run
@@ -52,10 +53,11 @@ class Driver:
         status: Publisher,
         diagnostics: Diagnostics,
         safety: SafetyMonitor,
+        partners: Partners,
     ) -> None:
         self._contract, self._settings, self._simulation = contract, settings, simulation
         self._streams, self._status, self._diagnostics = streams, status, diagnostics
-        self._safety = safety
+        self._safety, self._partners = safety, partners
         self._episodes = self._refused = 0
         self._measured: Measured | None = None
         self.run: Run | None = None
@@ -168,6 +170,7 @@ class Driver:
                 self._guarded(self._execute_chunk, chunk)
             return
         flag = run.executor.accept(chunk, self._simulation.now)
+        self._partners.judged(flag)
         if flag == "other_publisher":
             self._refuse(f"action_chunk: {REFUSALS[flag]}")
         elif flag != "accepted":
@@ -201,9 +204,8 @@ class Driver:
     def _free_step(self) -> None:
         run, simulation, spec = self.run, self._simulation, self._contract.action
         due = run.executor.action(simulation.now)
-        if due.action is None:
+        if reason := self._partners.reason or HOLDS.get(due.flag, ""):
             run.holds += 1
-            reason = HOLDS[due.flag]
             self._diagnostics.warn(f"holding: {reason}", holds=run.holds)
             self._execute(hold_action(spec, run.gripper), ExecutedAction.SOURCE_HOLD, reason=reason)
         else:

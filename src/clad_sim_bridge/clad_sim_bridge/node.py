@@ -23,6 +23,7 @@ from clad_interfaces.msg import ActionChunk, EpisodeStatus, LatentForesight
 from clad_interfaces.srv import ResetEpisode, Step
 from clad_ros import topics
 from clad_ros.node import CladNode, run_node
+from clad_ros.partners import Partners
 from clad_ros.safety import SafetyMonitor, declare_safety
 from clad_ros.stamps import SECOND, time_msg
 from clad_sim_bridge.driver import Driver, Settings
@@ -89,13 +90,26 @@ class SimBridge(CladNode):
         self._streams = Streams(self, contract)
         self._status = self.create_lifecycle_publisher(EpisodeStatus, topics.EPISODE, topics.EPISODE_QOS)
         self._safety = SafetyMonitor(self, contract)
+        self._partners = partners = Partners(self)
         self._driver = driver = Driver(
-            contract, settings, self._simulation, self._streams, self._status, self.diagnostics, self._safety
+            contract, settings, self._simulation, self._streams, self._status, self.diagnostics, self._safety, partners
         )
         self._inputs = [
             # foresights first: of messages that are there together the executor takes them in this order
-            self.create_subscription(LatentForesight, topics.LATENT_FORESIGHT, driver.on_foresight, topics.STATE_QOS),
-            self.create_subscription(ActionChunk, topics.ACTION_CHUNK, driver.on_chunk, topics.NEWEST_CHUNK_QOS),
+            self.create_subscription(
+                LatentForesight,
+                topics.LATENT_FORESIGHT,
+                driver.on_foresight,
+                topics.EVERY_FORESIGHT_QOS,
+                event_callbacks=partners.watch("planner"),
+            ),
+            self.create_subscription(
+                ActionChunk,
+                topics.ACTION_CHUNK,
+                driver.on_chunk,
+                topics.NEWEST_CHUNK_QOS,
+                event_callbacks=partners.watch("policy"),
+            ),
         ]
         self._offers = [
             self.create_service(ResetEpisode, topics.RESET_EPISODE, self._on_reset),
@@ -148,6 +162,7 @@ class SimBridge(CladNode):
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         self._action.destroy()
+        self._partners.destroy()
         self._streams.destroy()
         self._safety.destroy()
         self.destroy_lifecycle_publisher(self._status)
