@@ -17,12 +17,9 @@ _TILT_WITHIN = 0.10  # m of advance
 
 def into_drawer(op: Operator, name: str, region: str) -> None:
     """The object into the open drawer, gripped at the rim on the +x side: on the other sides the hand meets the rack."""
-    for _ in range(4):
-        if op.scene.holds("in", name, region):
-            return
-        point, yaw = grip_of(op, name)
-        if grasp(op, point, yaw, hover=0.08, lift=0.22):
-            carry_to(op, name, lambda: op.scene.site(region) + [-0.01, -0.01, -0.02], yaw, above=0.10, rise=0.20)
+    point, yaw = grip_of(op, name)
+    if grasp(op, point, yaw, hover=0.08, lift=0.22):
+        carry_to(op, name, lambda: op.scene.site(region) + [-0.01, -0.01, -0.02], yaw, above=0.10, rise=0.20)
 
 
 def close_drawer(op: Operator, region: str) -> None:

@@ -15,7 +15,7 @@ from clad.sim.expert.stove import turn_on
 
 Goal = tuple[str, ...]  # a predicate and what it is about: ('in', 'book_1', 'caddy_1_contain_region')
 
-# which skill reaches which goal; the first pattern that fits counts. In the order in which goals are pursued: a stove is
+# which skill attempts which goal; the first pattern that fits counts. In the order in which goals are pursued: a stove is
 # turned on before its burner is full, a door is closed when what belongs behind it is there.
 _SKILLS: tuple[tuple[Goal, Callable[..., None]], ...] = (
     (("turnon", "flat_stove_*"), turn_on),
@@ -27,17 +27,19 @@ _SKILLS: tuple[tuple[Goal, Callable[..., None]], ...] = (
     (("close", "white_cabinet_*_bottom_region"), close_drawer),
     (("close", "microwave_*"), close_microwave),
 )
-_ROUNDS = 4
+_ATTEMPTS = 12
 
 
 def pursue(op: Operator) -> None:
-    """Reach every goal of the scene's task; look again, and redo what did not hold."""
+    """Attempt the first goal that does not hold, look again, and so on, until all hold."""
     goals = sorted(op.scene.goals, key=_rank)
-    for _ in range(_ROUNDS):
-        for goal in goals:
-            if not op.scene.holds(*goal):
-                _SKILLS[_rank(goal)][1](op, *goal[1:])
-        op.stay(6, OPEN)
+    for _ in range(_ATTEMPTS):
+        goal = next((goal for goal in goals if not op.scene.holds(*goal)), None)
+        if goal is None:
+            return
+        _SKILLS[_rank(goal)][1](op, *goal[1:])
+        if not op.scene.holds(*goal):
+            op.stay(4, OPEN)  # it may still be falling
 
 
 def _rank(goal: Goal) -> int:

@@ -5,52 +5,67 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from clad.sim.expert.operator import CLOSED, OPEN, Operator, pointing_down
+from clad.sim.expert.operator import CLOSED, OPEN, EpisodeOver, Operator, pointing_down
 
 # the opening is 14 cm high, too low for mug and hand from above: grip the vertical bar of the handle with the hand
 # tilted, so that only the mug enters
 _TILTED = Rotation.from_euler("x", 50, degrees=True).as_matrix() @ pointing_down(np.pi / 2)
 _HANDLE = np.array([0.0, -0.066, 0.058])  # from the mug's origin
 _FLOOR = 0.072  # m from the heating region's centre down to the floor
-_WAY_IN = ((-0.26, 0.035), (-0.06, 0.020), (-0.045, 0.004))  # mug's origin: y from the centre, height above the floor
+# the mug's origin on its way in, from the centre of the opening's floor. First right of the door, which may stand open by
+# little more than 70 degrees and is where the hand's left end passes, then left: the right wall is near.
+_WAY_IN = (
+    (0.030, -0.270, 0.035),
+    (0.025, -0.205, 0.035),
+    (-0.012, -0.160, 0.035),
+    (-0.020, -0.060, 0.020),
+    (-0.020, -0.045, 0.004),
+)
 
 _PUSH_RADIUS, _PUSH_HEIGHT = 0.18, 1.03  # m from the hinge; m above the ground
 _SHUT = -0.003  # rad
 
 
 def into_microwave(op: Operator, mug: str, region: str) -> None:
-    """The mug through the open door, by its handle; up to 4 attempts."""
-    for _ in range(4):
-        if op.scene.holds("in", mug, region):
-            return
-        if _take(op, mug):
-            centre = op.scene.site(region)
-            for y, height in _WAY_IN:
-                op.move(
-                    lambda y=y, height=height: (
-                        centre + [-0.02, y, height - _FLOOR] - (op.scene.position(mug) - op.hand)
-                    ),
-                    *(_TILTED, CLOSED),
-                    tolerance=0.01,
-                    limit=60,
-                )
-            op.open()
-            op.move(op.hand + [0.0, -0.12, 0.0], _TILTED, OPEN, tolerance=0.02, limit=40)
-            op.move(op.hand + [0.0, -0.04, 0.16], _TILTED, OPEN, tolerance=0.04, limit=40)
+    """The mug through the open door, held by its handle. Stuck on the way, back onto the table with it."""
+    home = op.scene.position(mug)
+    if not _take(op, mug):
+        return
+    floor = op.scene.site(region) - [0.0, 0.0, _FLOOR]
+    for point in _WAY_IN:
+        if not _bring(op, mug, floor + point) and np.linalg.norm(op.scene.position(mug) - floor - point) > 0.03:
+            _bring(op, mug, home + [0.0, -0.04, 0.10])
+            _bring(op, mug, home + [0.0, -0.04, 0.002])
+            break
+    op.open()
+    op.move(op.hand + [0.0, -0.12, 0.0], _TILTED, OPEN, tolerance=0.02, limit=40)
+    op.move(op.hand + [0.0, -0.04, 0.16], _TILTED, OPEN, tolerance=0.04, limit=40)
+
+
+def _bring(op: Operator, mug: str, to: np.ndarray) -> bool:
+    """Move the held mug's origin there, following its swing; whether it arrived."""
+    return op.move(lambda: to - (op.scene.position(mug) - op.hand), _TILTED, CLOSED, tolerance=0.01, limit=60)
 
 
 def _take(op: Operator, mug: str) -> bool:
+    """Grip the handle and lift; whether the mug hangs straight from the hand. Else the hand is open and clear of it."""
+    if not op.scene.upright(mug):
+        raise EpisodeOver(False, f"{mug} fell over")
+
     def handle(*back: float):
         return lambda: op.scene.position(mug) + _HANDLE + [0.0, *back]
 
     op.move(handle(-0.09, 0.12), _TILTED, OPEN, tolerance=0.015, limit=90)
-    op.move(handle(-0.04, 0.04), _TILTED, OPEN, tolerance=0.01)
+    op.move(handle(-0.04, 0.04), _TILTED, OPEN, tolerance=0.008)
     op.move(handle(0.0, 0.0), _TILTED, OPEN, tolerance=0.006)
     height = op.scene.position(mug)[2]
-    if op.close():
+    if np.linalg.norm(handle(0.0, 0.0)() - op.hand) < 0.015 and op.close():
         op.move(op.hand + [0.0, 0.0, 0.10], _TILTED, CLOSED, tolerance=0.02)
-        if op.scene.position(mug)[2] > height + 0.03:
+        lifted = op.scene.position(mug)[2] > height + 0.03
+        if lifted and abs(op.scene.position(mug)[0] - op.hand[0]) < 0.03:
             return True
+        if lifted:
+            op.move(op.hand - [0.0, 0.0, 0.098], _TILTED, CLOSED, tolerance=0.005)
     op.open()
     op.move(op.hand + [0.0, -0.04, 0.08], _TILTED, OPEN, tolerance=0.02, limit=30)
     return False

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from clad.sim.expert.operator import CLOSED, OPEN, Operator, pointing_down
+from clad.sim.expert.operator import CLOSED, OPEN, EpisodeOver, Operator, pointing_down
 from clad.sim.expert.skills import choose_top_grasp, grasp
 
 # where to grip, from the body's origin, and the hand's yaw, for an object at its usual yaw (second line). A mug or bowl
@@ -23,13 +23,10 @@ _APART = 0.09  # m between two things on one place
 
 
 def set_down(op: Operator, name: str, place: str) -> None:
-    """Bring `name` onto `place`, an object or a region, unless it stands there already; up to 4 attempts."""
-    for _ in range(4):
-        if op.scene.holds("on", name, place):
-            return
-        point, yaw = grip_of(op, name)
-        if grasp(op, point, yaw, hover=0.08, lift=0.15):
-            carry_to(op, name, lambda: _spot(op, name, place), yaw)
+    """Bring `name` onto `place`, an object or a region."""
+    point, yaw = grip_of(op, name)
+    if grasp(op, point, yaw, hover=0.08, lift=0.15):
+        carry_to(op, name, lambda: _spot(op, name, place), yaw)
 
 
 def carry_to(
@@ -48,7 +45,10 @@ def carry_to(
 
 
 def grip_of(op: Operator, name: str) -> tuple[Callable[[], np.ndarray], float]:
-    """Where to grip an object, as a function (3,) of the moment, and the hand's yaw (rad)."""
+    """Where to grip an object, as a function (3,) of the moment, and the hand's yaw (rad).
+
+    Raises EpisodeOver for a mug, pot or bowl that no longer stands upright.
+    """
     known = _GRIPS.get(name.rsplit("_", 1)[0])
     if known is None:
         chosen = choose_top_grasp(op, name)
@@ -58,6 +58,8 @@ def grip_of(op: Operator, name: str) -> tuple[Callable[[], np.ndarray], float]:
             return np.array([*((low + high)[:2] / 2 + chosen.offset), max(high[2] - 0.025, low[2] + 0.014)])
 
         return middle, chosen.yaw
+    if not op.scene.upright(name):
+        raise EpisodeOver(False, f"{name} fell over")
     offset, yaw, usual = known
 
     def turned() -> float:

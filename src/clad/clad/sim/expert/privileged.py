@@ -59,6 +59,10 @@ class Privileged:
         x_axis = self.data.xmat[self._bodies[name][0]].reshape(3, 3)[:, 0]
         return float(np.arctan2(x_axis[1], x_axis[0]))
 
+    def upright(self, name: str) -> bool:
+        """Whether an object's own z axis still points up, within 25 degrees."""
+        return bool(self.data.xmat[self._bodies[name][0]].reshape(3, 3)[2, 2] > 0.9)
+
     def site(self, name: str) -> np.ndarray:
         """(3,) a named site, such as a containing region's centre."""
         return self.data.site_xpos[self._id(mujoco.mjtObj.mjOBJ_SITE, name)].copy()

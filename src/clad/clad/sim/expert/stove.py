@@ -12,18 +12,15 @@ _TURN_RATE = 0.35  # native action about the world's z
 
 
 def turn_on(op: Operator, stove: str) -> None:
-    """Grip the knob's bar from above and twist it about z until the stove is on; up to 3 grips."""
+    """Grip the knob's bar from above and twist it about z until the stove is on."""
     rotation = pointing_down(0.0)
     knob = op.scene.position(stove) + _KNOB
-    for _ in range(3):
-        op.move(knob + [0.0, 0.0, 0.09], rotation, OPEN, tolerance=0.012)
-        op.move(knob, rotation, OPEN, tolerance=0.006)
-        if op.close():
-            for _ in range(40):
-                if op.scene.joint(f"{stove}_button") > _ON:
-                    break
-                op.act(np.append(op.toward(knob), [0.0, 0.0, _TURN_RATE]), CLOSED)
-        op.open()
-        op.move(op.hand + [0.0, 0.0, 0.12], op.scene.hand_rotation, OPEN, tolerance=0.03, limit=25)
-        if op.scene.holds("turnon", stove):
-            return
+    op.move(knob + [0.0, 0.0, 0.09], rotation, OPEN, tolerance=0.012)
+    op.move(knob, rotation, OPEN, tolerance=0.006)
+    if op.close():
+        for _ in range(40):
+            if op.scene.joint(f"{stove}_button") > _ON:
+                break
+            op.act(np.append(op.toward(knob), [0.0, 0.0, _TURN_RATE]), CLOSED)
+    op.open()
+    op.move(op.hand + [0.0, 0.0, 0.12], op.scene.hand_rotation, OPEN, tolerance=0.03, limit=25)

@@ -14,7 +14,7 @@ from clad.sim.expert.operator import EpisodeOver, Operator, Transition
 from clad.sim.libero_env import LiberoEnv
 
 # suite -> the tasks whose expert was measured, with what it reached: docs/decisions/0008
-EXPERTS: dict[str, tuple[int, ...]] = {"libero_10": (0, 1, 2, 3, 4, 5, 6, 7, 8), "libero_object": (0,)}
+EXPERTS: dict[str, tuple[int, ...]] = {"libero_10": tuple(range(10)), "libero_object": (0,)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
