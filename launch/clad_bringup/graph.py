@@ -1,12 +1,13 @@
-"""Which nodes run, with which parameters: the one description that `sim.launch.py` and `clad sim` both start.
+"""Which nodes run, with which parameters: the one description that launch files and the command line both start.
 
+`sim_graph` is LIBERO, `robot_graph` an arm or one that stands in for it: the same planner, policy, recorder and runner.
 Plain data, so that two launchers can share it and a test can compare them. Neither launcher knows a node, a parameter
 or a remap that is not here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,32 @@ ARGUMENTS: tuple[Argument, ...] = (
     ),
 )
 
-# node -> (package, executable, launch arguments that are parameters of the same name), in the order of starting: the
+ROBOT_ARGUMENTS: tuple[Argument, ...] = (
+    Argument(
+        name="robot",
+        default="fake",
+        description="fake (simulated UR5e), loopback (the same without physics), franka, ur, or a contract's YAML file",
+    ),
+    _shared("instruction"),
+    _shared("init", type=int),
+    _shared("episodes", type=int),
+    _shared("seed", type=int),
+    _shared("execution", choices=tuple(STRATEGIES)),
+    Argument(
+        name="max_steps", default="600", description="control steps an episode may take; then it is a timeout", type=int
+    ),
+    _shared("model"),
+    _shared("provider", choices=PROVIDERS),
+    _shared("precision", choices=PRECISIONS),
+    _switch("fused"),
+    _shared("threads", type=int),
+    _shared("out"),
+    _shared("json"),
+    _switch("resume"),
+    Argument(name="inference_rate", default="25.0", description="the most plans made per second", type=float),
+)
+
+# node -> (package, executable, values that are parameters of the same name), in the order of starting: the
 # recorder before whatever it records, the runner last. They are stopped in the opposite order.
 _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "recorder": ("clad_recorder", "recorder_node", ()),
@@ -138,16 +164,42 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
             *("execution", "real_time_factor", "camera_rate"),
         ),
     ),
+    "fake_robot": ("clad_fake_robot", "fake_robot_node", ("contract",)),
+    "loopback_robot": ("clad_fake_robot", "loopback_robot_node", ("contract",)),
+    "robot_bridge": (
+        "clad_robot_bridge",
+        "robot_bridge_node",
+        ("contract", "instruction", "max_steps", "execution", "model"),
+    ),
     "episode_runner": (
         "clad_recorder",
         "episode_runner_node",
         (
-            *("contract", "suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "max_steps"),
+            *(
+                "bridge",
+                "contract",
+                "suite",
+                "task",
+                "init",
+                "episodes",
+                "seed",
+                "protocol",
+                "mode",
+                "visuals",
+                "max_steps",
+            ),
+            *("instruction",),
             *("execution", "model", "precision", "fused", "out", "json", "resume"),
             *("inference_rate", "camera_rate", "real_time_factor"),
         ),
     ),
 }
+
+
+_SIM = ("recorder", "policy", "planner", "sim_bridge", "episode_runner")
+_ROBOT = ("recorder", "policy", "planner", "robot_bridge", "episode_runner")
+# robots that come with a node of their own, which is started too -> the node
+_DRIVERS = {"fake": "fake_robot", "loopback": "loopback_robot"}
 
 
 def sim_graph(args: Mapping[str, str] | None = None) -> list[NodeSpec]:
@@ -157,16 +209,48 @@ def sim_graph(args: Mapping[str, str] | None = None) -> list[NodeSpec]:
     recorder and runner must agree on them. Raises UsageError for an unknown argument or model, or a value that is no
     choice or no number.
     """
-    values = _values(args or {})
+    values = _values(args or {}, ARGUMENTS)
     bundle = find_bundle(values["model"])
-    values["model"] = str(bundle.absolute())
     values["suite"], task = trained_task(bundle, values["suite"])
     values["task"] = task if values["task"] is None else values["task"]
-    values["out"] = str(Path(values["out"] or new_folder("sim")).absolute())
-    values["json"] = str(Path(values["json"]).absolute()) if values["json"] else ""
-    fixed = {node: block["ros__parameters"] for node, block in yaml.safe_load(parameter_file().read_text()).items()}
+    values.update(model=str(bundle.absolute()), bridge="sim_bridge", instruction="")
+    return _graph(_SIM, _with_paths(values, "sim"), parameter_file("sim"))
+
+
+def robot_graph(args: Mapping[str, str] | None = None) -> list[NodeSpec]:
+    """The graph on an arm for these launch arguments; as sim_graph, but for the bridge and what there is to choose.
+
+    An empty model is the first that was trained for the robot. Raises UsageError as sim_graph does, and for an unknown
+    robot or one without a driver; CladError when there is no model for it.
+    """
+    from clad.contract import load_contract  # needs NumPy, which launch files of the simulator can do without
+
+    values = _values(args or {}, ROBOT_ARGUMENTS)
+    robot = values.pop("robot")
+    values["contract"] = "fake" if robot == "loopback" else robot
+    contract = load_contract(values["contract"])
+    if contract.driver is None:
+        raise UsageError(f"robot {robot} has no driver", "Use clad sim for LIBERO; robots: fake, loopback, franka, ur")
+    bundle = find_bundle(values["model"], contract.name)
+    values.update(model=str(bundle.absolute()), suite=contract.name, task=0, bridge="robot_bridge")
+    values.update(protocol="robot", mode="free-run", visuals="camera", camera_rate=0.0, real_time_factor=1.0)
+    order = [*_ROBOT]
+    if robot in _DRIVERS:
+        order.insert(order.index("robot_bridge"), _DRIVERS[robot])
+    return _graph(order, _with_paths(values, "robot"), parameter_file("robot"))
+
+
+def _with_paths(values: dict[str, Any], command: str) -> dict[str, Any]:
+    """Absolute paths, and a folder of its own for the results where none is named."""
+    out = str(Path(values["out"] or new_folder(command)).absolute())
+    return {**values, "out": out, "json": str(Path(values["json"]).absolute()) if values["json"] else ""}
+
+
+def _graph(order: Sequence[str], values: Mapping[str, Any], file: Path) -> list[NodeSpec]:
+    fixed = {node: block["ros__parameters"] for node, block in yaml.safe_load(file.read_text()).items()}
     graph = []
-    for name, (package, executable, settable) in _NODES.items():
+    for name in order:
+        package, executable, settable = _NODES[name]
         parameters = {**fixed[name], **{key: values[key] for key in settable}}
         if name == "recorder":
             parameters["root"] = values["out"]
@@ -182,13 +266,13 @@ def sim_graph(args: Mapping[str, str] | None = None) -> list[NodeSpec]:
     return graph
 
 
-def parameter_file() -> Path:
-    """The installed sim.yaml."""
-    return Path(get_package_share_directory("clad_bringup")) / "config" / "sim.yaml"
+def parameter_file(graph: str) -> Path:
+    """The installed sim.yaml or robot.yaml."""
+    return Path(get_package_share_directory("clad_bringup")) / "config" / f"{graph}.yaml"
 
 
-def _values(args: Mapping[str, str]) -> dict[str, Any]:
-    known = {argument.name: argument for argument in ARGUMENTS}
+def _values(args: Mapping[str, str], arguments: Sequence[Argument]) -> dict[str, Any]:
+    known = {argument.name: argument for argument in arguments}
     for name in args:
         if name not in known:
             raise unknown_name("launch argument", name, known)

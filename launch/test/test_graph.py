@@ -16,8 +16,8 @@ import yaml
 from ament_index_python.packages import get_package_prefix
 
 from clad.cli.options import OPTIONS
-from clad.errors import UsageError
-from clad_bringup.graph import ARGUMENTS, parameter_file, sim_graph
+from clad.errors import CladError, UsageError
+from clad_bringup.graph import ARGUMENTS, ROBOT_ARGUMENTS, parameter_file, robot_graph, sim_graph
 
 CHANGED = {
     "suite": "libero_object",
@@ -49,10 +49,10 @@ CHANGED = {
 
 @pytest.fixture(autouse=True)
 def models(tmp_path, monkeypatch):
-    """Two models to choose from, as far as a launch file looks into them, in the working directory."""
-    for name, task in (("first", 5), ("other", 2)):
+    """Three models to choose from, as far as a launch file looks into them, in the working directory."""
+    for name, task, robot in (("first", 5, "libero"), ("other", 2, "libero"), ("reach", 0, "fake")):
         (tmp_path / "models" / name).mkdir(parents=True)
-        sidecar = {"blind": False, "tasks": [{"suite": "libero_10", "task": task}]}
+        sidecar = {"blind": False, "tasks": [{"suite": "libero_10", "task": task}], "contract": {"name": robot}}
         (tmp_path / "models" / name / "model.json").write_text(json.dumps(sidecar))
     monkeypatch.delenv("CLAD_MODELS_DIR", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -60,6 +60,12 @@ def models(tmp_path, monkeypatch):
 
 def parameters(graph) -> dict[str, dict]:
     return {spec.name: spec.parameters for spec in graph}
+
+
+def every_node():
+    """One specification of each node that any graph has."""
+    graphs = sim_graph() + robot_graph() + robot_graph({"robot": "loopback"})
+    return list({spec.name: spec for spec in graphs}.values())
 
 
 def test_every_argument_is_described_and_changes_some_node():
@@ -81,10 +87,15 @@ def test_shared_arguments_have_the_command_lines_defaults_and_choices():
 
 
 def test_nothing_is_set_twice():
-    fixed = yaml.safe_load(parameter_file().read_text())
-    assert set(fixed) == {spec.name for spec in sim_graph()}
-    for node, block in fixed.items():
-        assert not set(block["ros__parameters"]) & {a.name for a in ARGUMENTS}, node
+    robots = [spec.name for robot in ("fake", "loopback") for spec in robot_graph({"robot": robot})]
+    for file, nodes, arguments in (
+        ("sim", [spec.name for spec in sim_graph()], ARGUMENTS),
+        ("robot", robots, ROBOT_ARGUMENTS),
+    ):
+        fixed = yaml.safe_load(parameter_file(file).read_text())
+        assert set(fixed) == set(nodes)
+        for node, block in fixed.items():
+            assert not set(block["ros__parameters"]) & {a.name for a in arguments}, node
 
 
 def test_sim_time_everywhere_but_in_the_runner_which_ends_the_graph():
@@ -130,7 +141,7 @@ def test_bad_arguments_are_refused(args, message):
 
 
 def test_every_executable_is_built():
-    for spec in sim_graph():
+    for spec in every_node():
         assert (Path(get_package_prefix(spec.package)) / "lib" / spec.package / spec.executable).is_file()
 
 
@@ -187,7 +198,7 @@ def test_nodes_declare_every_parameter_that_the_graph_sets(tmp_path):
     """A misspelt parameter would be ignored in silence: ask each real node for the names it has declared."""
     probe = tmp_path / "probe.py"
     probe.write_text(PROBE)
-    for spec in sim_graph():
+    for spec in every_node():
         done = subprocess.run(
             [sys.executable, probe, spec.package, spec.executable], capture_output=True, text=True, timeout=60
         )
@@ -208,3 +219,62 @@ kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(
 (kind,) = kinds
 print(*kind().list_parameters([], 0).names, sep="\\n")
 """
+
+
+# ---- robots
+
+
+CHANGED_ROBOT = {
+    "robot": "ur",
+    "instruction": "put it away",
+    "init": "7",
+    "episodes": "2",
+    "seed": "5",
+    "execution": "blend",
+    "max_steps": "99",
+    "model": "models/other",
+    "provider": "cuda",
+    "precision": "int8",
+    "fused": "true",
+    "threads": "2",
+    "out": "elsewhere",
+    "json": "result.json",
+    "resume": "true",
+    "inference_rate": "12.5",
+}
+
+
+def test_every_robot_argument_is_described_and_changes_some_node():
+    assert {a.name for a in ROBOT_ARGUMENTS} == set(CHANGED_ROBOT)
+    default = parameters(robot_graph({"out": "runs", "model": "reach"}))
+    for argument in ROBOT_ARGUMENTS:
+        changed = {"out": "runs", "model": "reach", argument.name: CHANGED_ROBOT[argument.name]}
+        assert argument.description and parameters(robot_graph(changed)) != default, argument.name
+
+
+@pytest.mark.parametrize("robot", ["fake", "loopback", "franka", "ur"])
+def test_simulator_and_arm_differ_only_in_contract_clock_and_bridge(robot):
+    """The swap: the same planner, policy, recorder and runner processes, with equal parameters elsewhere."""
+    given = {"out": "runs", "model": "first", "execution": "blend", "threads": "2"}
+    sim = {spec.name: spec for spec in sim_graph({**given, "mode": "free-run"})}
+    arm = {spec.name: spec for spec in robot_graph({**given, "robot": robot})}
+    own = {"fake": {"fake_robot"}, "loopback": {"loopback_robot"}}.get(robot, set())
+    assert set(sim) ^ set(arm) == {"sim_bridge", "robot_bridge"} | own
+    for name in ("recorder", "planner", "policy"):
+        assert (sim[name].package, sim[name].executable) == (arm[name].package, arm[name].executable)
+        differing = {k for k in sim[name].parameters if sim[name].parameters[k] != arm[name].parameters[k]}
+        assert differing <= {"contract", "use_sim_time"} and set(sim[name].parameters) == set(arm[name].parameters)
+    contracts = {spec.parameters["contract"] for spec in arm.values() if "contract" in spec.parameters}
+    assert contracts == {"fake" if robot == "loopback" else robot}
+    assert not any(spec.parameters["use_sim_time"] for spec in arm.values())
+    assert [n for n, spec in arm.items() if spec.ends_graph] == ["episode_runner"] == [list(arm)[-1]]
+
+
+def test_a_robots_model_is_one_of_its_own(tmp_path):
+    assert parameters(robot_graph())["planner"]["model"] == str(tmp_path / "models" / "reach")
+    with pytest.raises(CladError, match="there is no model for robot ur"):
+        robot_graph({"robot": "ur"})
+    with pytest.raises(UsageError, match="unknown robot 'fak'. Did you mean fake"):
+        robot_graph({"robot": "fak"})
+    with pytest.raises(UsageError, match="robot libero has no driver"):
+        robot_graph({"robot": "libero"})

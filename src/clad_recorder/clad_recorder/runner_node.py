@@ -20,7 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from clad.contract import load_contract
 from clad.errors import CladError, UsageError
-from clad.eval.episodes import EpisodeSpec, evaluation_episodes
+from clad.eval.episodes import MAX_SEED, EpisodeSpec, evaluation_episodes
 from clad.eval.result import EpisodeRecord, EvalResult, episode_timing, read_result
 from clad.eval.runner import video_name
 from clad.eval.table import episode_table, summary
@@ -33,7 +33,7 @@ from clad_recorder import bag as bags
 from clad_recorder.episode_report import diagnostic_value, frames, inference
 from clad_ros import topics
 
-NODES = ("recorder", "policy", "planner", "sim_bridge")
+NODES = ("recorder", "policy", "planner")  # and the bridge
 SERVICE_TIMEOUT = 30.0  # s of wall time
 GONE_AFTER = 5.0  # s without the bridge's action server until an episode is given up
 
@@ -57,6 +57,8 @@ class EpisodeRunner(Node):
             ("model", "", "the planner's and the policy's model, for the result file"),
             ("precision", "fp32", "the planner's and the policy's precision, for the result file"),
             ("fused", False, "whether the policy samples in one run, for the result file"),
+            ("bridge", "sim_bridge", "which bridge runs the episodes: sim_bridge or robot_bridge"),
+            ("instruction", "", "what the robot is told; empty: a LIBERO task's own words"),
             ("contract", "libero", "the robot: a shipped contract's name or a YAML file"),
             ("out", "runs", "where result.json, bags/ and videos go; must lie below the recorder's root"),
             ("json", "", "also write the result to this file"),
@@ -70,7 +72,8 @@ class EpisodeRunner(Node):
         self._start = self.create_client(StartRecording, topics.START_RECORDING)
         self._stop = self.create_client(StopRecording, topics.STOP_RECORDING)
         self._episode = ActionClient(self, RunEpisode, topics.RUN_EPISODE)
-        self._states = {node: self.create_client(GetState, f"/{node}/get_state") for node in NODES}
+        self._nodes = (*NODES, self.value("bridge"))
+        self._states = {node: self.create_client(GetState, f"/{node}/get_state") for node in self._nodes}
         self._interrupted = False
         self._goal = None
         self._bag: Path | None = None  # the one that is being recorded
@@ -120,6 +123,11 @@ class EpisodeRunner(Node):
         print(self._closing_words(result), flush=True)
         return 0
 
+    @property
+    def _simulated(self) -> bool:
+        """Whether there is a benchmark with evaluation states and limits; an arm has scenes without end."""
+        return self.value("bridge") == "sim_bridge"
+
     def _specs(self) -> list[EpisodeSpec]:
         suite, task = self.value("suite"), self.value("task")
         return evaluation_episodes(
@@ -128,7 +136,7 @@ class EpisodeRunner(Node):
             episodes=self.value("episodes"),
             init=self.value("init"),
             seed=self.value("seed"),
-            n_init_states=task_info(suite, task).n_init_states,
+            n_init_states=task_info(suite, task).n_init_states if self._simulated else MAX_SEED + 1,
         )
 
     def _execution(self) -> str:
@@ -150,8 +158,9 @@ class EpisodeRunner(Node):
             if not self.value("resume"):
                 raise UsageError(f"{file} exists already", "Add --resume to go on with it, or give another --out")
             result.merge(read_result(file))
-            facts = task_info(result.suite, self.value("task"))
-            result.check_limit(self.value("max_steps") or facts.max_steps)
+            if self._simulated:
+                facts = task_info(result.suite, self.value("task"))
+                result.check_limit(self.value("max_steps") or facts.max_steps)
         return result
 
     def _closing_words(self, result: EvalResult) -> str:
@@ -174,7 +183,7 @@ class EpisodeRunner(Node):
 
     def _wait_for_nodes(self) -> None:
         """Until every node is active. Raises CladError naming those that are not, and their state."""
-        states = dict.fromkeys(NODES, "not there")
+        states = dict.fromkeys(self._nodes, "not there")
         started = time.monotonic()
         deadline = started + self.value("startup_timeout")
         while any(state != "active" for state in states.values()):
@@ -197,7 +206,7 @@ class EpisodeRunner(Node):
     def _refuse_company(self) -> None:
         """Raises CladError when a second graph is in this domain: its messages would mix with ours."""
         names = self.get_node_names()
-        twice = [name for name in (*NODES, self.get_name()) if names.count(name) > 1]
+        twice = [name for name in (*self._nodes, self.get_name()) if names.count(name) > 1]
         if twice:
             raise CladError(
                 f"another graph runs in this ROS domain: {', '.join(twice)} is there twice",
@@ -278,6 +287,7 @@ class EpisodeRunner(Node):
             init_index=spec.init_index,
             seed=spec.seed,
             protocol=self.value("protocol"),
+            instruction=self.value("instruction"),
             max_steps=self.value("max_steps"),
             bag=str(bag),
         )
@@ -310,7 +320,7 @@ class EpisodeRunner(Node):
         return {
             "suite": spec.suite,
             "task": spec.task,
-            "instruction": task_info(spec.suite, spec.task).instruction,
+            "instruction": self.value("instruction") or task_info(spec.suite, spec.task).instruction,
             "init_index": spec.init_index,
             "seed": spec.seed,
             "protocol": self.value("protocol"),
@@ -357,7 +367,7 @@ class EpisodeRunner(Node):
             "holds": result.holds,
             "recorded_messages": recorded.messages,
             "dropped_messages": recorded.dropped,
-            "gl_backend": diagnostic_value(bag, "sim_bridge", "gl_backend"),
+            "gl_backend": diagnostic_value(bag, self.value("bridge"), "gl_backend"),
         }
         if self.value("mode") == "free-run":
             images = (self.value("camera_rate") or self._contract.control_rate) * self.value("real_time_factor")

@@ -24,6 +24,7 @@ from clad_robot_bridge.episode import Run
 from clad_robot_bridge.outputs import Outputs
 from clad_ros.convert import timed_chunk
 from clad_ros.diagnostics import Diagnostics
+from clad_ros.partners import Partners
 from clad_ros.safety import SafetyMonitor
 from clad_ros.stamps import SECOND, control_period_ns, to_ns
 from clad_ros.streams import Streams
@@ -51,12 +52,14 @@ class Control:
         diagnostics: Diagnostics,
         kinematics: Kinematics | None,
         safety: SafetyMonitor,
+        partners: Partners,
         new_executor: Callable[[], ChunkExecutor],
     ) -> None:
         """faults: what is wrong with the inputs, by stream. new_executor: makes an episode's."""
         self._contract, self._senses, self._faults = contract, senses, faults
         self._outputs, self._streams, self._status = outputs, streams, status
         self._diagnostics, self._kinematics, self._safety = diagnostics, kinematics, safety
+        self._partners = partners
         self._new_executor = new_executor
         self._converter = Converter(contract, kinematics)
         self._period = control_period_ns(contract)
@@ -134,6 +137,7 @@ class Control:
             return
         run.latency.received(chunk.obs_stamp, message.foresight_seq, to_ns(message.policy_latency) / SECOND)
         flag = run.executor.accept(chunk, now)
+        self._partners.judged(flag)
         if flag == "other_publisher":
             self._refuse(f"action_chunk: {REFUSALS[flag]}")
         elif flag != "accepted":
@@ -173,8 +177,8 @@ class Control:
         spec = self._contract.action
         due = run.executor.action(now)
         command = native = None
-        reason = HOLDS.get(due.flag, "")
-        if due.action is not None and measured is not None:
+        reason = self._partners.reason or HOLDS.get(due.flag, "")
+        if not reason and measured is not None:
             native = wire_to_native(due.action, spec)
             following = newest(run.executor.chunks, now + self._period).action
             scale = np.asarray(spec.scale)
@@ -221,7 +225,7 @@ class Control:
             self._outputs.send(verdict.command, now)
 
     def _observe(self, now: int) -> None:
-        """Publish the newest observation; its first one, once the arm is home, begins the episode."""
+        """Publish the newest observation of a running episode; the first one, once the arm is home, begins it."""
         instant = self._senses.look()
         if instant is not None:
             self._seen = now
@@ -229,16 +233,17 @@ class Control:
             instant = self._senses.feel()
         if self._faults:
             self._diagnostics.warn("; ".join(self._faults.values()))
-        if instant is None:
+        run = self.run
+        if instant is None or run is None or not run.running or self._homing is not None:
             return
-        run, observation = self.run, instant.observation
-        if run is not None and run.running and self._homing is None and not run.start and observation.images:
+        if not run.start:
+            if not instant.observation.images:
+                return
             self._start(run, instant)
-        self._streams.state(observation, instant.finger_velocity, instant.stamp)
-        self._streams.images(observation, self._senses.intrinsics, instant.stamp)
-        if run is not None and run.running and run.start:
-            run.states.update(observation.joint_position.tobytes())
-            run.latency.published(instant.stamp)
+        run.states.update(instant.observation.joint_position.tobytes())
+        run.latency.published(instant.stamp)
+        self._streams.state(instant.observation, instant.finger_velocity, instant.stamp)
+        self._streams.images(instant.observation, self._senses.intrinsics, instant.stamp)
 
     def _start(self, run: Run, instant: Instant) -> None:
         run.begin(instant.stamp, instant.observation.images)

@@ -27,6 +27,7 @@ from clad_robot_bridge.inputs import Inputs
 from clad_robot_bridge.outputs import Outputs
 from clad_ros import topics
 from clad_ros.node import CladNode, run_node
+from clad_ros.partners import Partners
 from clad_ros.safety import SafetyMonitor, declare_safety
 from clad_ros.stamps import SECOND, control_period_ns, time_msg
 from clad_ros.streams import Streams
@@ -68,6 +69,7 @@ class RobotBridge(CladNode):
         self._outputs = Outputs(self, contract)
         self._inputs = Inputs(self, contract, senses)
         self._status = self.create_lifecycle_publisher(EpisodeStatus, topics.EPISODE, topics.EPISODE_QOS)
+        self._partners = partners = Partners(self)
         self._control = control = Control(
             contract,
             senses=senses,
@@ -78,12 +80,23 @@ class RobotBridge(CladNode):
             diagnostics=self.diagnostics,
             kinematics=kinematics,
             safety=self._safety,
+            partners=partners,
             new_executor=lambda: ChunkExecutor(self.value("execution"), contract.action, execute_steps=execute_steps),
         )
         self._chunks = [
-            self.create_subscription(LatentForesight, topics.LATENT_FORESIGHT, control.on_foresight, topics.STATE_QOS),
             self.create_subscription(
-                ActionChunk, topics.ACTION_CHUNK, lambda m: control.on_chunk(m, self._now()), topics.NEWEST_CHUNK_QOS
+                LatentForesight,
+                topics.LATENT_FORESIGHT,
+                control.on_foresight,
+                topics.EVERY_FORESIGHT_QOS,
+                event_callbacks=partners.watch("planner"),
+            ),
+            self.create_subscription(
+                ActionChunk,
+                topics.ACTION_CHUNK,
+                lambda m: control.on_chunk(m, self._now()),
+                topics.NEWEST_CHUNK_QOS,
+                event_callbacks=partners.watch("policy"),
             ),
         ]
         self._offers = [
@@ -121,7 +134,7 @@ class RobotBridge(CladNode):
         for subscription in self._chunks:
             self.destroy_subscription(subscription)
         self._action.destroy()
-        for part in (self._inputs, self._outputs, self._streams, self._safety):
+        for part in (self._inputs, self._outputs, self._streams, self._safety, self._partners):
             part.destroy()
         self.destroy_lifecycle_publisher(self._status)
 

@@ -20,6 +20,7 @@ from clad.errors import CladError, UsageError, unknown_name
 # command -> module, in the order in which a new user meets them
 COMMANDS = {
     "sim": "clad.cli.sim",
+    "robot": "clad.cli.robot",
     "eval": "clad.cli.eval",
     "info": "clad.cli.info",
     "demos": "clad.cli.demos",

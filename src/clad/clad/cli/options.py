@@ -84,6 +84,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "default": "full",
         "help": "full: LIBERO's own meshes, for results you report; fast: decimated meshes, several times quicker to render",
     },
+    "instruction": {"default": "", "metavar": "TEXT", "help": "what the robot is told"},
     "model": {
         "default": "",
         "metavar": "NAME",

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 
 from clad.cli import options
 from clad.cli.outputs import results_folder
-from clad.errors import CladError, UsageError
+from clad.cli.running import ros_or_refuse, run_here
 
 HELP = "a trained model solves a LIBERO task through ROS 2 nodes; bag, video and result are left behind"
 EXAMPLES = """\
@@ -45,7 +45,6 @@ def run(args: argparse.Namespace) -> int:
         suite, task, episodes=args.episodes, init=args.init, seed=args.seed, n_init_states=facts.n_init_states
     )
     out = results_folder("sim", out=args.out, resume=args.resume, json=args.json)
-    sim_graph, run_graph, own_domain, console = _ros()
     arguments = {
         "suite": suite,
         "task": task,
@@ -66,43 +65,16 @@ def run(args: argparse.Namespace) -> int:
         "json": args.json or "",
         "resume": str(args.resume).lower(),
     }
-    graph = sim_graph({name: str(value) for name, value in arguments.items()})
+    ros = ros_or_refuse()
+    graph = ros.sim_graph({name: str(value) for name, value in arguments.items()})
     view = _view_is_possible() if args.view else False
-    log = out / "nodes.log"
-    with own_domain() as domain, console(log, "episode_runner") as show:
-        print(
-            f"{bundle.id}: {facts.instruction} ({suite} {task}), {args.episodes} episode{'s' * (args.episodes > 1)}, "
-            f"{args.protocol} protocol, {args.mode}, {args.visuals} visuals, ROS domain {domain}",
-            file=sys.stderr,
-            flush=True,
-        )
-        if (suite, task) not in {(trained.suite, trained.task) for trained in bundle.tasks}:
-            print("note: the model was not trained on this task", file=sys.stderr, flush=True)
-        try:
-            with _viewing() if view else nullcontext():
-                code = run_graph(graph, show=show)
-        except UsageError:
-            raise
-        except CladError as error:
-            raise CladError(str(error), f"All that the nodes said is in {log}") from error
-    if code:
-        print(f"clad: interrupted; the same command with --out {out} --resume goes on", file=sys.stderr)
-    return code
-
-
-def _ros():
-    """The only part of this command that needs a built ROS workspace."""
-    try:
-        from clad_bringup.console import Console
-        from clad_bringup.graph import sim_graph
-        from clad_bringup.supervisor import run_graph
-        from clad_ros.domain import own_domain
-    except ImportError as error:
-        raise CladError(
-            f"the ROS packages are not on the path ({error})",
-            "Run ./clad, or build with colcon and source the workspace",
-        ) from error
-    return sim_graph, run_graph, own_domain, Console
+    words = (
+        f"{bundle.id}: {facts.instruction} ({suite} {task}), {args.episodes} episode{'s' * (args.episodes > 1)}, "
+        f"{args.protocol} protocol, {args.mode}, {args.visuals} visuals"
+    )
+    if (suite, task) not in {(trained.suite, trained.task) for trained in bundle.tasks}:
+        words += "; the model was not trained on this task"
+    return run_here(ros, graph, out, words, beside=_viewing if view else nullcontext)
 
 
 def _viewing():

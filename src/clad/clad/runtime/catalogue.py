@@ -26,12 +26,12 @@ def bundle_names() -> list[str]:
     return sorted({f.parent.name for place in models_directories() for f in place.glob(f"*/{SIDECAR}")})
 
 
-def find_bundle(path_or_name: str | Path) -> Path:
-    """The directory of a bundle given by path or by name; of the default model when empty.
+def find_bundle(path_or_name: str | Path, robot: str = "") -> Path:
+    """The directory of a bundle given by path or by name; of the default model, of `robot` where named, when empty.
 
     Raises UsageError for an unknown name (naming the valid ones), CladError for a directory that holds no model.
     """
-    text = str(path_or_name) or default_model()
+    text = str(path_or_name) or default_model(robot)
     candidates = [Path(text)] + ([] if "/" in text else [place / text for place in models_directories()])
     for candidate in candidates:
         if (candidate / SIDECAR).is_file():
@@ -41,16 +41,21 @@ def find_bundle(path_or_name: str | Path) -> Path:
     raise unknown_name("model", text, bundle_names())
 
 
-def default_model() -> str:
-    """The first bundle by name that sees: a blind one is a control. Raises CladError when there is none."""
+def default_model(robot: str = "") -> str:
+    """The first bundle by name that sees (a blind one is a control), and is a robot's where the contract is named.
+
+    Raises CladError when there is none.
+    """
     for name in bundle_names():
         try:
-            if not json.loads((find_bundle(name) / SIDECAR).read_text())["blind"]:
+            body = json.loads((find_bundle(name) / SIDECAR).read_text())
+            if not body["blind"] and robot in ("", body["contract"]["name"]):
                 return name
         except (KeyError, TypeError, ValueError):  # damaged: no reason to stop looking
             continue
     where = ", ".join(str(place) for place in models_directories())
-    raise CladError(f"there is no model in {where}", "Train one (clad train planner, clad train policy, clad export)")
+    what = f"model for robot {robot}" if robot else "model"
+    raise CladError(f"there is no {what} in {where}", "Train one (clad train planner, clad train policy, clad export)")
 
 
 def trained_task(bundle: Path, suite: str = "") -> tuple[str, int]:
