@@ -10,7 +10,7 @@ from clad.contract import RobotContract, native_to_wire
 from clad.errors import UsageError
 from clad.runtime.bundle import ModelBundle
 from clad.runtime.diffusion import alphas_bar
-from clad.runtime.execution.rtc import Committed, Denoise, inpainted, soft_mask
+from clad.runtime.execution.rtc import Committed, Denoise, action_mask, inpainted
 from clad.runtime.samplers import make_sampler
 from clad.runtime.session import open_graph
 from clad.runtime.types import Chunk, Foresight
@@ -78,10 +78,9 @@ class Policy:
     def _continue(self, condition: np.ndarray, noise: np.ndarray, committed: Committed) -> np.ndarray:
         if self._fused:
             raise UsageError("a fused sampler cannot continue a chunk", "Leave out --fused, or --execution rtc")
-        horizon, overlap = self._bundle.horizon, len(committed.values)
-        known = np.zeros(noise.shape[1:], dtype=np.float32)
+        known, overlap = np.zeros(noise.shape[1:], dtype=np.float32), len(committed.values)
         known[0, :overlap] = self._bundle.action(committed.values / np.asarray(self._spec.scale))
-        mask = soft_mask(committed.frozen, overlap, horizon)[:, None]
+        mask = action_mask(committed.frozen, overlap, known.shape[1:], self._spec.gripper_index)
         schedule = None if self._sampler.predicts_sample else alphas_bar(self._bundle.diffusion.train_steps)
         return self._sampler(inpainted(self._denoiser(condition), known, mask, schedule), noise)
 

@@ -53,10 +53,17 @@ def soft_mask(frozen: int, overlap: int, horizon: int) -> np.ndarray:
     return np.where(i < frozen, 1.0, c * np.expm1(c) / np.expm1(1.0)).astype(np.float32)
 
 
+def action_mask(frozen: int, overlap: int, shape: tuple[int, int], gripper_index: int) -> np.ndarray:
+    """(H, N) = `shape`: the soft mask for every channel but the gripper's, which is frozen or free: it is never averaged."""
+    mask = np.repeat(soft_mask(frozen, overlap, shape[0])[:, None], shape[1], axis=1)
+    mask[frozen:, gripper_index] = 0.0
+    return mask
+
+
 def inpainted(denoise: Denoise, known: np.ndarray, mask: np.ndarray, alphas_bar: np.ndarray | None = None) -> Denoise:
     """The network with its clean sample pulled towards `known` by `mask`, for any sampler that calls it.
 
-    known: (..., H, N) scaled actions; mask: (H, 1). alphas_bar: (train_steps,) the schedule, for a network that predicts
+    known: (..., H, N) scaled actions; mask: (H, N). alphas_bar: (train_steps,) the schedule, for a network that predicts
     the noise; None for one that predicts the sample.
     """
 

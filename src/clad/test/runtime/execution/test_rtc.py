@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from clad.runtime.ddim import Ddim
 from clad.runtime.diffusion import alphas_bar
 from clad.runtime.execution.latency import LatencyModel
-from clad.runtime.execution.rtc import Committed, Continuation, carry_over, inpainted, soft_mask
+from clad.runtime.execution.rtc import Committed, Continuation, action_mask, carry_over, inpainted, soft_mask
 from clad.runtime.types import Chunk
 
 H, N = 6, 7
@@ -31,6 +31,12 @@ def test_the_mask_is_the_papers(horizon, data):
         expected = 1.0 if i < frozen else c * (np.exp(c) - 1) / (np.e - 1) if i < overlap else 0.0
         assert mask[i] == pytest.approx(expected, abs=1e-6)
     assert (np.diff(mask) <= 1e-7).all() and (mask[frozen:] < 1).all()
+
+
+def test_the_gripper_is_frozen_or_free():
+    mask, soft = action_mask(2, 5, (H, N), gripper_index=6), soft_mask(2, 5, H)
+    assert mask[:, 6].tolist() == [1, 1, 0, 0, 0, 0]
+    assert all(np.array_equal(mask[:, i], soft) for i in range(6)) and soft[2] > 0
 
 
 @given(first=st.integers(0, 9), step=st.integers(0, 20), frozen=st.integers(0, 9))
@@ -58,7 +64,7 @@ def test_frozen_steps_come_out_and_the_rest_follows_the_network(prediction, samp
     sampler = Ddim(train_steps=100, sample_steps=sample_steps, prediction=prediction)
     noise = np.random.default_rng(0).standard_normal((1, H, N)).astype(np.float32)
     known = np.full((1, H, N), 0.8, np.float32)
-    mask = soft_mask(2, 4, H)[:, None]
+    mask = np.repeat(soft_mask(2, 4, H)[:, None], N, axis=1)
     free = sampler(network, noise[None])
     found = sampler(inpainted(network, known, mask, None if prediction == "sample" else schedule), noise[None])
     np.testing.assert_allclose(found[:, :2], 0.8, atol=1e-4)
@@ -72,7 +78,7 @@ def test_without_a_mask_nothing_changes():
     network = lambda x, t: np.tanh(x + np.float32(t / 100))  # noqa: E731
     sampler = Ddim(train_steps=100, sample_steps=10, prediction="sample")
     noise = np.random.default_rng(0).standard_normal((1, H, N)).astype(np.float32)
-    found = sampler(inpainted(network, noise, np.zeros((H, 1), np.float32)), noise[None])
+    found = sampler(inpainted(network, noise, np.zeros((H, N), np.float32)), noise[None])
     np.testing.assert_allclose(found, sampler(network, noise[None]), atol=1e-6)
 
 
