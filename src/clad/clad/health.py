@@ -80,7 +80,7 @@ def faults(snapshot: Snapshot, contract: RobotContract) -> list[Fault]:
             Fault(
                 about="graph",
                 words="no planner, policy or bridge is to be seen",
-                remedy="Start it, or look where it is: ROS_DOMAIN_ID and ROS_AUTOMATIC_DISCOVERY_RANGE must be equal",
+                remedy="Start one; if it runs, set ROS_DOMAIN_ID and ROS_AUTOMATIC_DISCOVERY_RANGE as it has them",
             )
         ]
     rules = (_nodes, _settings, _connections, _streams, _contents, _told)

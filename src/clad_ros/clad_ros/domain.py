@@ -53,6 +53,24 @@ def own_domain() -> Iterator[int]:
     )
 
 
+def domain_of_graph() -> int:
+    """The domain to look for a running graph in: the environment's, else that of the only graph started on this machine.
+
+    Raises UsageError when several run. Where none does it is 0, everybody's default.
+    """
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    if given := os.environ.get("ROS_DOMAIN_ID"):
+        return int(given)
+    running = []
+    for domain in DOMAINS:
+        with _locked(domain) as ours:
+            if not ours:
+                running.append(domain)
+    if len(running) > 1:
+        raise UsageError(f"graphs run in the ROS domains {', '.join(map(str, running))}", "Set ROS_DOMAIN_ID to one")
+    return running[0] if running else 0
+
+
 @contextmanager
 def _locked(domain: int) -> Iterator[bool]:
     """Whether the domain's lock on this machine is ours within; it ends with the process at the latest."""

@@ -25,6 +25,7 @@ from clad.health import BRIDGES, Deaf, Snapshot, Stream
 from clad.safety import State
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction, LatentForesight, SafetyStatus
 from clad_ros import topics
+from clad_ros.domain import domain_of_graph
 
 DISCOVERY = 1.5  # s until the graph is taken to be known
 ANSWER = 2.0  # s that a node has to answer
@@ -35,10 +36,10 @@ _HEARTBEAT = topics.heartbeat_topic("")
 def take(seconds: float = 3.0) -> tuple[Snapshot, RobotContract]:
     """What is to be seen and heard within `seconds`, and the contract that the bridge was started with.
 
-    Uses the ROS domain of the environment. Disturbs nothing: it only listens, and asks for states and parameters.
+    Disturbs nothing: it only listens, and asks for states and parameters. Raises UsageError when several graphs run here.
     """
     context = rclpy.Context()
-    rclpy.init(context=context)
+    rclpy.init(context=context, domain_id=domain_of_graph())
     node = rclpy.create_node("clad_doctor", context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
@@ -182,7 +183,8 @@ class _Reader:
 
         def stream(topic: str, **more) -> Stream:
             publishers = tuple(p.node_name for p in self._node.get_publishers_info_by_topic(topic))
-            return Stream(topic=topic, publishers=publishers, heard=self._heard[topic], **more)
+            heard = max(self._heard[topic], topic == topics.EPISODE and topic in self._last)  # latched: told once
+            return Stream(topic=topic, publishers=publishers, heard=heard, **more)
 
         if "sim_bridge" in states:
             yield stream(topics.CLOCK)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from clad.errors import UsageError
-from clad_ros.domain import own_domain
+from clad_ros.domain import domain_of_graph, own_domain
 
 
 def test_two_graphs_get_two_domains(monkeypatch):
@@ -38,3 +38,18 @@ def test_what_is_no_domain_is_refused(monkeypatch, given):
     with pytest.raises(UsageError, match="Valid: 0 to 232"):
         with own_domain():
             pass
+
+
+def test_a_running_graph_is_found_in_its_domain(monkeypatch):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "198")
+    assert domain_of_graph() == 198
+    with own_domain():
+        monkeypatch.delenv("ROS_DOMAIN_ID")
+        monkeypatch.setattr("clad_ros.domain.DOMAINS", range(197, 200))
+        assert domain_of_graph() == 198
+        monkeypatch.setenv("ROS_DOMAIN_ID", "197")
+        with own_domain():
+            monkeypatch.delenv("ROS_DOMAIN_ID")
+            with pytest.raises(UsageError, match="graphs run in the ROS domains 197, 198. Set ROS_DOMAIN_ID"):
+                domain_of_graph()
+    assert domain_of_graph() == 0

@@ -91,6 +91,7 @@ def test_a_broken_graph_is_described_in_words(monkeypatch):
         "sim_bridge: reports an error: the gripper is stuck",
     ):
         assert expected in said, said
+    assert not any(s.startswith("/episode") for s in said), said  # latched, told before anybody listened
     assert any(s.startswith("/ee_pose: policy cannot hear sim_bridge: ") and "reliab" in s for s in said)
     assert any(s.startswith("/joint_states: no joint shoulder_pan_joint") for s in said)
     assert any(s.startswith("/joint_states: ") and "Hz, where the contract wants 20" in s for s in said)
