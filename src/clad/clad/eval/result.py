@@ -24,9 +24,9 @@ from clad.runtime.joining import STRATEGIES
 SCHEMA = 1
 OUTCOMES = ("success", "timeout", "aborted")
 # fields that two results must share for their rows to be of one experiment
-SETTINGS = ("suite", "protocol", "mode", "visuals", "execution", "model", "precision", "fused")
+SETTINGS = ("suite", "protocol", "mode", "visuals", "execution", "model", "precision", "fused", "perturbations")
 # what files from before these fields were run with
-_ABSENT = {"precision": "fp32", "fused": False, "execution": "sync"}  # free-run: hold
+_ABSENT = {"precision": "fp32", "fused": False, "execution": "sync", "perturbations": {}}  # free-run: hold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +70,11 @@ class EpisodeRecord:
     def key(self) -> tuple:
         """What makes this row this row: resuming skips keys that are there."""
         return (self.suite, self.task, -1 if self.init_index is None else self.init_index, self.seed)
+
+    @property
+    def content(self) -> tuple:
+        """What the episode came to: equal where it repeats."""
+        return (self.outcome, self.steps, self.scene_hash, self.action_hash, self.state_hash)
 
 
 def spec_key(spec: EpisodeSpec) -> tuple:
@@ -130,7 +135,7 @@ class EvalResult:
 
     model: {'name', 'sha256'}. protocol: 'exact' | 'classic' | 'sampled'. started: ISO 8601, UTC. wall_s: seconds that all
     runs which filled this file took together. precision, fused: of the networks, as the options of that name.
-    execution: how chunks were joined; sync wherever simulated time waits for them.
+    execution: how chunks were joined; sync wherever simulated time waits for them. perturbations: level by name.
     """
 
     suite: str
@@ -139,6 +144,7 @@ class EvalResult:
     visuals: str
     model: dict[str, str]
     execution: str = "sync"
+    perturbations: dict[str, float] = field(default_factory=dict)
     precision: str = "fp32"
     fused: bool = False
     started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
@@ -156,13 +162,31 @@ class EvalResult:
         return any(r.key == spec_key(spec) and r.outcome != "aborted" for r in self.episodes)
 
     def merge(self, other: EvalResult) -> None:
-        """Take over the other's rows. Raises UsageError when the two are of different experiments."""
+        """Take over the other's rows. A row that both have counts once.
+
+        Raises UsageError when the two are of different experiments, or disagree about an episode or the step limit.
+        """
         differing = [name for name in SETTINGS if getattr(self, name) != getattr(other, name)]
         if differing:
             what = "; ".join(f"{name} is {getattr(other, name)}, not {getattr(self, name)}" for name in differing)
             raise UsageError(f"results of different experiments cannot be merged: {what}", "Use another --out")
+        rows = {row.key: row for row in self.episodes}
         for record in other.episodes:
-            self.add(record)
+            known = rows.get(record.key)
+            if known is None or known.outcome == "aborted":
+                self.add(record)
+            elif record.outcome != "aborted" and known.content != record.content:
+                raise UsageError(
+                    f"task {record.task} with initial state {record.init_index} and seed {record.seed} has a "
+                    f"{known.outcome} after {known.steps} steps in one result and a {record.outcome} after "
+                    f"{record.steps} in another",
+                    "They are of different code, machines or limits: keep them apart",
+                )
+        if len(limits := {row.steps for row in self.episodes if row.outcome == "timeout"}) > 1:
+            raise UsageError(
+                f"timeouts after {' and '.join(map(str, sorted(limits)))} steps are of different limits",
+                "Merge results with the same --max-steps",
+            )
         self.started = min(self.started, other.started)
         self.wall_s += other.wall_s
 
@@ -198,6 +222,7 @@ class EvalResult:
             "mode": self.mode,
             "visuals": self.visuals,
             "execution": self.execution,
+            "perturbations": self.perturbations,
             "model": self.model,
             "precision": self.precision,
             "fused": self.fused,
@@ -300,6 +325,7 @@ def result_schema() -> dict[str, Any]:
             "mode": {"enum": ["lockstep", "free-run"]},
             "visuals": {"enum": ["full", "fast", "camera"]},
             "execution": {"enum": list(STRATEGIES)},
+            "perturbations": {"type": "object", "additionalProperties": number},
             "model": record({"name": text, "sha256": digest}),
             "precision": {"enum": list(PRECISIONS)},
             "fused": {"type": "boolean"},

@@ -10,11 +10,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clad.errors import CladError
 from clad.eval.episodes import EpisodeSpec
 from clad.eval.result import EpisodeRecord, episode_timing
 from clad.eval.video import write_video
+from clad.sim.perturbations import Perturbations
+
+if TYPE_CHECKING:
+    from clad.sim.libero_env import LiberoEnv
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +27,10 @@ class Settings:
     """What all episodes of an evaluation share. It crosses process borders, so it is plain data.
 
     protocol: 'exact' | 'classic' | 'sampled'. max_steps: 0 for the suite's published limit. out: where videos go.
-    blind: zero the model's vision, whether it was trained so or not.
+    blind: zero the model's vision, whether it was trained so or not. execution: how chunks that act late are joined.
     """
 
     model: str
-    suite: str
-    task: int
     protocol: str
     visuals: str
     provider: str
@@ -36,52 +39,66 @@ class Settings:
     out: Path
     video: bool
     blind: bool = False
+    precision: str = "fp32"
+    fused: bool = False
+    perturbations: Perturbations = Perturbations()
+    execution: str = "hold"
 
 
 class Runner:
-    """One environment and one model, ready to run episodes one after the other. Use as a context manager."""
+    """One model and the environment of the present task, for one episode after another. Use as a context manager.
+
+    Each environment takes up to 2.5 GB and seconds to build: bring episodes in the order of their tasks.
+    """
 
     def __init__(self, settings: Settings) -> None:
         from clad.contract import load_contract
         from clad.runtime.bundle import load_bundle
         from clad.runtime.planner import Planner
         from clad.runtime.policy import Policy
-        from clad.sim.libero_env import LiberoEnv
 
         self._settings = settings
         bundle = load_bundle(settings.model)
         self._bundle = bundle.blinded() if settings.blind else bundle
         self._contract = load_contract("libero")
-        placement = {"provider": settings.provider, "threads": settings.threads}
+        placement = {"provider": settings.provider, "threads": settings.threads, "precision": settings.precision}
         self._planner = Planner(self._bundle, self._contract, **placement)
-        self._policy = Policy(self._bundle, self._contract, **placement)
+        self._policy = Policy(self._bundle, self._contract, fused=settings.fused, **placement)
         self._planner.warm_up()
         self._policy.warm_up()
-        self._env = LiberoEnv(settings.suite, settings.task, contract=self._contract, visuals=settings.visuals)
+        self._env: LiberoEnv | None = None
 
     def __enter__(self) -> Runner:
         return self
 
     def __exit__(self, *_) -> None:
-        self._env.close()
+        self.close()
+
+    def close(self) -> None:
+        """Free the simulator."""
+        if self._env is not None:
+            self._env.close()
+            self._env = None
 
     def run(self, spec: EpisodeSpec) -> EpisodeRecord:
         """Run one episode and, when asked for, write its video."""
         from clad.sim.rollout import run_episode
 
+        env = self._env_of(spec)
         frames: list = []
         result = run_episode(
-            self._env,
+            env,
             self._planner,
             self._policy,
             init_index=spec.init_index,
             seed=spec.seed,
             protocol=self._settings.protocol,
             execute_steps=self._bundle.execute_steps,
-            max_steps=self._settings.max_steps or self._env.max_steps,
+            max_steps=self._settings.max_steps or env.max_steps,
             on_frame=(lambda observation: frames.append((observation.step, observation.images)))
             if self._settings.video
             else None,
+            execution=self._settings.execution,
         )
         video = None
         if self._settings.video:
@@ -105,9 +122,24 @@ class Runner:
                 physics=result.physics_time,
                 wall=result.wall_time,
                 fallbacks=result.fallbacks,
-                gl_backend=self._env.backend,
+                gl_backend=env.backend,
             ),
         )
+
+    def _env_of(self, spec: EpisodeSpec) -> LiberoEnv:
+        from clad.sim.libero_env import LiberoEnv
+
+        if self._env is not None and (self._env.info.suite, self._env.info.task) != (spec.suite, spec.task):
+            self.close()
+        if self._env is None:
+            self._env = LiberoEnv(
+                spec.suite,
+                spec.task,
+                contract=self._contract,
+                visuals=self._settings.visuals,
+                perturbations=self._settings.perturbations,
+            )
+        return self._env
 
 
 def video_name(spec: EpisodeSpec) -> str:

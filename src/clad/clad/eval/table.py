@@ -52,15 +52,75 @@ def rate_text(successes: int, n: int) -> str:
 
 
 def summary(result: EvalResult) -> str:
-    """What was run and its success rate, in two lines; a line a task when there are several."""
-    tasks = sorted({(r.suite, r.task, r.instruction) for r in result.episodes})
+    """What was run and its success rate; of several tasks a line each, and the average over them."""
+    by_task = _by_task(result.episodes)
     lines = [
         f"model {result.model['name']}@{result.model['sha256'][:12]}, {result.suite}, protocol {result.protocol}, "
-        f"{result.mode}, {result.visuals} visuals, {result.wall_s:.0f} s"
+        f"{result.mode}, {result.visuals} visuals{_how(result)}, {result.wall_s:.0f} s"
     ]
-    if len(tasks) > 1:
-        for suite, task, instruction in tasks:
-            rows = [r for r in result.episodes if (r.suite, r.task) == (suite, task)]
-            lines.append(f"  task {task} ({instruction}): {rate_text(sum(r.success for r in rows), len(rows))}")
+    if len(by_task) > 1:
+        for task, rows in by_task.items():
+            lines.append(f"  task {task} ({rows[0].instruction}): {rate_text(_successes(rows), len(rows))}")
+        lines.append(f"average over {len(by_task)} tasks {100 * _average(by_task):.1f} %")
     lines.append(f"success {rate_text(result.successes, len(result.episodes))}")
     return "\n".join(lines)
+
+
+def comparison(results: Sequence[tuple[str, EvalResult]]) -> str:
+    """A Markdown table: a row a result, a column a task, then the average over a row's own tasks and all its episodes.
+
+    results: (label, result) pairs. Cells: successes/n and the Wilson 95 % interval; "-": not run.
+    """
+    tasks = sorted({(row.suite, row.task) for _, result in results for row in result.episodes})
+    suites = {suite for suite, _ in tasks}
+    heads = [f"{suite} {task}" if len(suites) > 1 else str(task) for suite, task in tasks]
+    lines = [
+        f"| run | {' | '.join(heads)} | average over tasks | all episodes |",
+        "|" + "---|" * (len(heads) + 3),
+    ]
+    for label, result in results:
+        by_task = _by_task(result.episodes)
+        cells = [_cell(by_task.get(task, []) if suite == result.suite else []) for suite, task in tasks]
+        average = f"{100 * _average(by_task):.1f} % of {len(by_task)}" if by_task else "-"
+        lines.append(f"| {label} | {' | '.join(cells)} | {average} | {_cell(result.episodes)} |")
+    return "\n".join(lines)
+
+
+def run_label(result: EvalResult) -> str:
+    """What tells one run from another in a table: the model and everything that is not the default."""
+    marks = [
+        *([] if result.protocol == "exact" else [result.protocol]),
+        *([] if result.visuals == "full" else [f"{result.visuals} visuals"]),
+        *([] if result.mode == "lockstep" else [result.mode]),
+    ]
+    return ", ".join([result.model["name"], *marks]) + _how(result)
+
+
+def _how(result: EvalResult) -> str:
+    marks = [
+        *([] if result.precision == "fp32" else [result.precision]),
+        *(["fused"] if result.fused else []),
+        *([] if result.execution == "sync" else [result.execution]),
+        *(f"{name} {level:g}" for name, level in result.perturbations.items()),
+    ]
+    return "".join(f", {mark}" for mark in marks)
+
+
+def _by_task(rows: Sequence[EpisodeRecord]) -> dict[int, list[EpisodeRecord]]:
+    return {task: [r for r in rows if r.task == task] for task in sorted({r.task for r in rows})}
+
+
+def _average(by_task: dict[int, list[EpisodeRecord]]) -> float:
+    """Mean of the tasks' success rates: every task counts alike, however many episodes it has."""
+    return sum(_successes(rows) / len(rows) for rows in by_task.values()) / len(by_task)
+
+
+def _cell(rows: Sequence[EpisodeRecord]) -> str:
+    if not rows:
+        return "-"
+    low, high = wilson(_successes(rows), len(rows))
+    return f"{_successes(rows)}/{len(rows)} ({100 * low:.0f}-{100 * high:.0f} %)"
+
+
+def _successes(rows: Sequence[EpisodeRecord]) -> int:
+    return sum(row.success for row in rows)

@@ -19,6 +19,7 @@ from clad.contract import (
 )
 from clad.errors import CladError, UsageError, unknown_name
 from clad.sim import gl, scene, suites, upstream
+from clad.sim.perturbations import Perturbations
 
 VISUALS = ("full", "fast")
 
@@ -47,8 +48,11 @@ class LiberoEnv:
         visuals: str = "full",
         image_size: int | None = None,
         backend: str = "auto",
+        perturbations: Perturbations | None = None,
     ) -> None:
         """visuals: 'full' (LIBERO's meshes) or 'fast' (decimated; same physics). image_size: pixels.
+
+        perturbations: of every episode, drawn anew by its seed; the rollout acts out those of frames and of time.
 
         Raises UsageError naming the valid suites, tasks, visuals or backends; CladError for missing assets or GL.
         """
@@ -84,6 +88,12 @@ class LiberoEnv:
             from clad.sim.visuals import FastVisuals
 
             self._fast = FastVisuals()
+        self.perturbations = perturbations or Perturbations()
+        self._disturber = None
+        if self.perturbations:
+            from clad.sim.disturb import Disturber
+
+            self._disturber = Disturber(self.perturbations, self.contract)
         self._bind()
         # robosuite ends EGL at exit; contexts that are still there then complain on stderr
         atexit.register(_close_if_alive, weakref.ref(self))
@@ -147,6 +157,8 @@ class LiberoEnv:
             )
         state = suites.init_states(self.info.suite, self.info.task)[init_index]
         with upstream.quiet():
+            if self._disturber is not None:
+                self._disturber.begin(self._env, seed)
             if protocol == "exact":
                 scene.load_exact(self._env, seed, state)
             else:
@@ -159,12 +171,18 @@ class LiberoEnv:
     def reset_sampled(self, seed: int) -> None:
         """Start an episode in a scene of its own, sampled from the task's regions; never an evaluation state."""
         with upstream.quiet():
+            if self._disturber is not None:
+                self._disturber.begin(self._env, seed)
             scene.load_exact(self._env, seed, None)
         self._start()
 
     def _start(self) -> None:
+        if self._disturber is not None:
+            self._disturber.objects(self._env)
         scene.settle(self._env, self._hold)
         self._step = 0
+        if self._disturber is not None:
+            self._disturber.looks(self._env)
         self._bind()
         if self._fast is not None:
             self._fast.apply(self._env.sim)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clad.contract import Observation, wire_to_native
+from clad.contract import Observation
 from clad.errors import UsageError
+from clad.runtime.execution import DelayedExecution
+from clad.sim.perturbations import generator
 
 if TYPE_CHECKING:
     from clad.runtime.planner import Planner
@@ -91,12 +94,15 @@ def run_episode(
     max_steps: int,
     instruction: str = "",
     on_frame: Callable[[Observation], None] | None = None,
+    execution: str = "hold",
 ) -> EpisodeResult:
     """Reset, then observe, plan, act and execute `execute_steps` actions, until success or `max_steps` control steps.
 
     init_index: the evaluation state, None with protocol 'sampled' (a scene of its own, drawn from `seed`).
     instruction: empty for the task's own words. on_frame: called with an observation with images at every control step,
-    the last included; rendering them all costs time but changes nothing in the episode.
+    the last included; rendering them all costs time but changes nothing in the episode. What env.perturbations say about
+    frames and time is acted out here. With a delay every control step is planned on, as in free-run, and chunks that
+    arrive late are joined as `execution`, one of STRATEGIES, has it; without one it plays no part.
     """
     started, rendered, stepped = time.perf_counter(), env.render_seconds, env.physics_seconds
     if (init_index is None) != (protocol == SAMPLED):
@@ -111,30 +117,35 @@ def run_episode(
     instruction = instruction or env.instruction
     planner.reset(instruction, seed)
     log = EpisodeLog(env.state())
+    delay = math.ceil(env.perturbations.delay * env.contract.control_rate - 1e-9)
+    if delay:
+        joined = DelayedExecution(env.contract, execution, execute_steps=execute_steps)
+    else:
+        joined = DelayedExecution(env.contract, "hold", every=execute_steps)
+    camera = _LossyCamera(env.perturbations.drop, generator(seed, "drop"))
     encode, plan, act = [], [], []
     done, fallbacks = False, 0
-    observation = env.observe()
-    if on_frame:
-        on_frame(observation)
     while not done and log.steps < max_steps:
-        foresight = planner.plan(observation)
-        chunk = policy.act(foresight)
-        encode.append(foresight.encode_latency)
-        plan.append(foresight.plan_latency)
-        act.append(chunk.policy_latency)
-        fallbacks += bool(foresight.fallback)
-        for action in wire_to_native(chunk.values[: min(execute_steps, max_steps - log.steps)], env.contract.action):
-            planner.executed(log.steps, action)
-            step = env.step(action)
-            log.record(action, env.state(), step.reward)
-            done = step.done
-            if on_frame:
-                observation = env.observe()
-                on_frame(observation)
-            if done:
-                break
-        if not (on_frame or done):
+        planning = joined.wants_plan(log.steps)
+        if planning or on_frame:
             observation = env.observe()
+        if on_frame:
+            on_frame(observation)
+        if planning:
+            foresight = planner.plan(camera.sees(observation))
+            chunk = policy.act(foresight, committed=joined.committed(log.steps))
+            joined.submit(chunk, delay=delay)
+            encode.append(foresight.encode_latency)
+            plan.append(foresight.plan_latency)
+            act.append(chunk.policy_latency)
+            fallbacks += bool(foresight.fallback)
+        action, _ = joined.action(log.steps)
+        planner.executed(log.steps, action)
+        step = env.step(action)
+        log.record(action, env.state(), step.reward)
+        done = step.done
+    if on_frame:
+        on_frame(env.observe())
     return EpisodeResult(
         success=done,
         outcome="success" if done else "timeout",
@@ -154,6 +165,21 @@ def run_episode(
         wall_time=time.perf_counter() - started,
         fallbacks=fallbacks,
     )
+
+
+class _LossyCamera:
+    """Loses a fraction `rate` of the frames that plans are made from; the last one that came stands in. The first comes."""
+
+    def __init__(self, rate: float, rng: np.random.Generator) -> None:
+        self._rate, self._rng = rate, rng
+        self._last: dict[str, np.ndarray] = {}
+
+    def sees(self, observation: Observation) -> Observation:
+        """The observation with the frames that came."""
+        if self._last and self._rng.random() < self._rate:
+            return replace(observation, images=self._last)
+        self._last = observation.images
+        return observation
 
 
 def _float64_bytes(values: np.ndarray) -> bytes:

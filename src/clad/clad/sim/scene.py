@@ -34,13 +34,28 @@ def load_exact(env, seed: int, state: np.ndarray | None) -> None:
     env.seed(seed)
     _reset(env)
     if state is not None:
-        env.set_init_state(state)
+        env.set_init_state(_widened(env, state))
 
 
 def load_classic(env, state: np.ndarray) -> None:
     """Upstream's evaluation loop: reset, then the state; fixtures drift with the number of resets since seeding."""
     _reset(env)
-    env.set_init_state(state)
+    env.set_init_state(_widened(env, state))
+
+
+def _widened(env, state: np.ndarray) -> np.ndarray:
+    """The state with what a perturbation's added objects, the model's last ones, have now: each 7 positions, 6 velocities."""
+    now, added = env.sim.get_state().flatten(), 0
+    while len(state) + 13 * added < len(now):
+        added += 1
+    if not added:
+        return state
+    positions = env.sim.model.nq - 7 * added
+    old, new = state[1:], now[1:]
+    end = env.sim.model.nq
+    return np.concatenate(
+        [state[:1], old[:positions], new[positions:end], old[positions:], new[len(new) - 6 * added :]]
+    )
 
 
 def _reset(env) -> None:

@@ -9,7 +9,7 @@ from clad.errors import CladError, UsageError
 from clad.eval.episodes import EpisodeSpec, evaluation_episodes, validation_episodes
 from clad.eval.machine import machine, versions
 from clad.eval.result import EpisodeRecord, EvalResult, episode_timing, read_result, validate
-from clad.eval.table import episode_table, rate_text, summary
+from clad.eval.table import comparison, episode_table, rate_text, run_label, summary
 
 DIGEST = "a" * 64
 FIELDS = [
@@ -23,6 +23,7 @@ FIELDS = [
     "mode",
     "visuals",
     "execution",
+    "perturbations",
     "model",
     "precision",
     "fused",
@@ -169,6 +170,21 @@ def test_merging_takes_over_rows_and_refuses_another_experiment():
         made.merge(result(row(3), model={"name": "tiny", "sha256": "b" * 64}))
 
 
+def test_merging_refuses_rows_that_disagree_and_counts_equal_ones_once():
+    made = result(row(0), row(1))
+    made.merge(result(row(1), row(2)))
+    assert [r.init_index for r in made.episodes] == [0, 1, 2]
+    for change in ({"steps": 151}, {"action_hash": "c" * 64}, {"success": False, "outcome": "timeout"}):
+        with pytest.raises(UsageError, match="initial state 2 and seed 2 has a success after 150 steps in one"):
+            made.merge(result(row(2, **change)))
+    made.merge(result(row(2, success=False, outcome="aborted")))  # nothing against a finished one
+    assert made.successes == 3
+    with pytest.raises(UsageError, match="timeouts after 150 and 300 steps"):
+        made.merge(result(row(3, success=False), row(4, success=False, steps=300)))
+    with pytest.raises(UsageError, match="perturbations is {'light': 0.5}, not {}"):
+        made.merge(result(row(5), perturbations={"light": 0.5}))
+
+
 @pytest.mark.parametrize(
     ("change", "where"),
     [
@@ -230,11 +246,24 @@ def test_tables():
     assert rate_text(47, 50) == "47/50 = 94.0 % (Wilson 95 %: 83.8-97.9 %)"
 
 
-def test_the_summary_has_a_line_a_task_when_there_are_several():
+def test_the_summary_has_a_line_a_task_when_there_are_several_and_their_average():
     one = summary(result(row(0), row(1, success=False)))
     assert one.endswith("success 1/2 = 50.0 % (Wilson 95 %: 9.5-90.5 %)") and len(one.splitlines()) == 2
-    several = summary(result(row(0), row(0, task=6, success=False))).splitlines()
-    assert "task 5" in several[1] and "1/1" in several[1] and "task 6" in several[2] and "0/1" in several[2]
+    several = summary(result(row(0), row(0, task=6, success=False), row(1, task=6, success=True))).splitlines()
+    assert "task 5" in several[1] and "1/1" in several[1] and "task 6" in several[2] and "1/2" in several[2]
+    assert several[3] == "average over 2 tasks 75.0 %" and several[4].startswith("success 2/3")
+
+
+def test_results_are_compared_task_by_task():
+    plain = result(row(0), row(1, success=False), row(0, task=6))
+    late = result(row(0, success=False), perturbations={"delay": 0.1}, execution="hold", precision="int8")
+    table = comparison([(run_label(r), r) for r in (plain, late)]).splitlines()
+    assert table == [
+        "| run | 5 | 6 | average over tasks | all episodes |",
+        "|---|---|---|---|---|",
+        "| tiny | 1/2 (9-91 %) | 1/1 (21-100 %) | 75.0 % of 2 | 2/3 (21-94 %) |",
+        "| tiny, int8, hold, delay 0.1 | 0/1 (0-79 %) | - | 0.0 % of 1 | 0/1 (0-79 %) |",
+    ]
 
 
 def test_records_are_plain_data():

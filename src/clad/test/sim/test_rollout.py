@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 
+from clad.contract import wire_to_native
 from clad.errors import UsageError
+from clad.sim.perturbations import Perturbations
 from clad.sim.rollout import EpisodeLog, run_episode
 
 
@@ -67,6 +69,37 @@ def test_seed_and_state_and_words_matter(env, model):
     assert roll(env, model, seed=1).action_hash != base.action_hash
     assert roll(env, model, init_index=1).scene_hash != base.scene_hash
     assert roll(env, model, instruction="put the bowl back").action_hash != base.action_hash
+
+
+def test_lost_frames_are_stood_in_for_by_the_last_that_came(env, model, monkeypatch):
+    seen, plan = [], model[0].plan
+    monkeypatch.setattr(model[0], "plan", lambda o: seen.append((o.step, id(o.images["wrist"]))) or plan(o))
+    for rate, frames in ((0.0, 4), (1.0, 1)):
+        seen.clear()
+        monkeypatch.setattr(env, "perturbations", Perturbations(drop=rate))
+        roll(env, model, max_steps=12)
+        assert [step for step, _ in seen] == [0, 3, 6, 9] and len({frame for _, frame in seen}) == frames
+    monkeypatch.setattr(env, "perturbations", Perturbations(drop=0.5))
+    first, again, other = (roll(env, model, max_steps=12, seed=s) for s in (0, 0, 1))
+    assert hashes(first) == hashes(again) and first.action_hash != other.action_hash
+
+
+def test_a_late_chunk_acts_late_and_at_its_own_time(env, model, monkeypatch):
+    """Every step is planned on; what acts at step s is row 2 of the chunk made 2 steps (0.1 s) before it."""
+    chunks, executed, act = {}, [], model[1].act
+    monkeypatch.setattr(model[1], "act", lambda f, **more: chunks.setdefault(f.step, act(f, **more)))
+    monkeypatch.setattr(env, "step", lambda action, step=env.step: executed.append(action.copy()) or step(action))
+    monkeypatch.setattr(env, "perturbations", Perturbations(delay=0.1))
+    late = roll(env, model, max_steps=5)
+    executed_late, executed[:] = list(executed), []
+    assert np.array_equal(executed_late[:2], [[0, 0, 0, 0, 0, 0, -1]] * 2)  # nothing has arrived: hold
+    for step in (2, 3, 4):
+        assert np.array_equal(executed_late[step], wire_to_native(chunks[step - 2].values[2], env.contract.action))
+    assert len(late.policy) == 5
+    chunks.clear()
+    assert hashes(roll(env, model, max_steps=5)) == hashes(late)
+    monkeypatch.setattr(env, "perturbations", Perturbations())
+    assert roll(env, model, max_steps=5).action_hash != late.action_hash
 
 
 def test_success_ends_the_episode_at_once(env, model, monkeypatch):
