@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionClient
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
@@ -15,7 +16,9 @@ from clad.contract import load_contract
 from clad.robot.trajectory import SECOND, Trajectory
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction
+from clad_interfaces.srv import ResetEpisode, Step
 from clad_ros import topics
+from clad_ros.convert import observation_from_messages
 from clad_ros.stamps import to_ns
 
 pytestmark = pytest.mark.timeout(300)
@@ -42,6 +45,11 @@ def heard(graph, nodes):
         "episode": graph.collect(EpisodeStatus, topics.EPISODE, topics.EPISODE_QOS),
         "trajectories": graph.collect(JointTrajectory, DRIVER.command, 50),
         "gripper": graph.collect(Float64MultiArray, DRIVER.gripper.topic, 50),
+        "joints": graph.collect(JointState, topics.JOINT_STATES, topics.STATE_QOS),
+        "pose": graph.collect(PoseStamped, topics.EE_POSE, topics.STATE_QOS),
+        "agentview": graph.collect(Image, topics.image_topic("agentview"), topics.IMAGE_QOS),
+        "wrist": graph.collect(Image, topics.image_topic("wrist"), topics.IMAGE_QOS),
+        "info": graph.collect(CameraInfo, topics.camera_info_topic("wrist"), topics.IMAGE_QOS),
         "driver_joints": graph.collect(JointState, DRIVER.joint_states, topics.STATE_QOS),
         "diagnostics": graph.collect(DiagnosticArray, topics.DIAGNOSTICS, topics.DIAGNOSTICS_QOS),
     }
@@ -92,6 +100,22 @@ def test_an_episode_ends_at_its_step_limit_with_chunks_executed(heard, episode):
     assert heard["episode"][-1].mode == "free-run" and len(episode.action_hash) == 64
 
 
+def test_observations_are_the_contracts_with_one_stamp(heard, episode):
+    stamps = {to_ns(m.header.stamp) for m in heard["wrist"]}
+    both = stamps & {to_ns(m.header.stamp) for m in heard["agentview"]}
+    joints = {to_ns(m.header.stamp): m for m in heard["joints"]}
+    poses = {to_ns(m.header.stamp): m for m in heard["pose"]}
+    complete = both & set(joints) & set(poses)
+    assert len(complete) > 20 and len(complete) >= 0.9 * len(both)
+    for stamp in complete:
+        images = {c: next(m for m in heard[c] if to_ns(m.header.stamp) == stamp) for c in ("agentview", "wrist")}
+        observation_from_messages(images, joints[stamp], poses[stamp], step=0, contract=CONTRACT)  # raises if it is not
+        assert images["wrist"].header.frame_id == CONTRACT.cameras["wrist"].frame
+        assert tuple(joints[stamp].name) == CONTRACT.joint_names + CONTRACT.gripper_joint_names
+        assert joints[stamp].header.frame_id == poses[stamp].header.frame_id == CONTRACT.base_frame
+    assert heard["info"][0].width == CONTRACT.image_size and heard["info"][0].k[0] > 0
+
+
 def test_trajectories_go_on_from_each_other_in_position_and_velocity_across_chunks(heard, episode):
     ways = [as_trajectory(m) for m in heard["trajectories"]]
     assert len(ways) > 50 and all(tuple(m.joint_names) == CONTRACT.joint_names for m in heard["trajectories"])
@@ -136,6 +160,19 @@ def test_somebody_says_how_it_ended(graph, heard, episode):
     assert finished.result().result.outcome == "success" and finished.result().result.success
     assert not graph.call(SetBool, topics.SET_OUTCOME, data=True).success  # nothing runs now
     client.destroy()
+
+
+def test_reset_brings_the_arm_home_and_begins_an_episode_that_nobody_drives(graph, heard, episode):
+    reset = graph.call(ResetEpisode, topics.RESET_EPISODE, instruction="wait")
+    assert reset.success, reset.message
+    graph.wait(lambda: heard["episode"][-1].episode == reset.episode, "the news of it")
+    home = heard["driver_joints"][-1].position[: len(CONTRACT.joint_names)]
+    assert np.allclose(home, DRIVER.home, atol=0.05) and to_ns(reset.stamp) > 0
+    refused = graph.call(Step, topics.STEP, action=[0.0] * 7)
+    assert not refused.success and "lock-step" in refused.message
+    assert graph.call(SetBool, topics.SET_OUTCOME, data=False).success
+    graph.wait(lambda: heard["episode"][-1].phase == EpisodeStatus.TIMEOUT, "the outcome")
+    assert "given up" in heard["episode"][-1].reason
 
 
 def test_a_goal_for_another_robot_is_refused_in_words(graph, heard, episode):
