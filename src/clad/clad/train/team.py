@@ -160,8 +160,10 @@ def join(device: str = "cpu") -> Team:
 
 
 def leave() -> None:
-    """Take leave of the team, if there was one; call it at the end of a run that went well."""
+    """Take leave of the team, if there was one, once all have come so far; call it at the end of a run that went well."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        with _company():
+            torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
 
