@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 
 from clad.contract import RobotContract
@@ -21,7 +20,7 @@ class Replay:
     clamped: int = 0
     stopped: int = 0
     episodes_stopped: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, int] = field(default_factory=dict)
 
     def add(self, episode: Episode, contract: RobotContract) -> None:
         """One episode, from rest, each action judged on the state that was measured before it.
@@ -41,7 +40,8 @@ class Replay:
             verdict = safety.step(command_of(episode.executed[t], contract), measured, now)
             self.clamped += verdict.state == State.CLAMP
             self.stopped += verdict.stopped
-            self.reasons.update(map(str, verdict.reasons))
+            for reason in map(str, verdict.reasons):
+                self.reasons[reason] = self.reasons.get(reason, 0) + 1
         self.episodes += 1
         self.steps += len(episode)
         self.episodes_stopped += self.stopped > before

@@ -101,14 +101,21 @@ def measured_like(kind, now, joints, rng):
 
 
 @settings(max_examples=150, deadline=None)
-@given(scripts, st.sampled_from(["clamp", "hold"]), st.sampled_from([0.0, 0.4]), st.sampled_from([None, 0.3]))
-def test_joint_commands_out_are_within_every_limit_whatever_comes_in(script, policy, blend_in, max_deviation):
-    safety = SafetyFilter(robot(policy=policy, blend_in=blend_in, max_deviation=max_deviation))
+@given(
+    scripts,
+    st.sampled_from(["clamp", "hold"]),
+    st.sampled_from([0.0, 0.4]),
+    st.sampled_from([None, 0.3]),
+    st.sampled_from([20.0, 250.0]),
+)
+def test_joint_commands_out_are_within_every_limit_whatever_comes_in(script, policy, blend_in, max_deviation, jerk):
+    limits = {"policy": policy, "blend_in": blend_in, "max_deviation": max_deviation, "joint_jerk": (jerk,) * N}
+    safety = SafetyFilter(robot(**limits))
     rng = np.random.default_rng(0)
     now, position, velocity, acceleration = 10**9, np.zeros(N), np.zeros(N), np.zeros(N)
     anchored = False
-    for command, kind, milliseconds, estop in script:
-        dt = min(milliseconds / 1e3, 1.5 * DT) if anchored else DT
+    for i, (command, kind, milliseconds, estop) in enumerate(script):
+        dt = min(milliseconds / 1e3, 1.5 * DT) if i else DT
         now += milliseconds * 10**6
         if estop and rng.random() < 0.1:
             safety.estop()
@@ -127,7 +134,6 @@ def test_joint_commands_out_are_within_every_limit_whatever_comes_in(script, pol
         anchored = True
         v = (out - position) / dt
         a = (v - velocity) / dt
-        j = (a - acceleration) / dt
         assert np.isfinite(out).all()
         assert ((out >= -1.0 - 1e-6) & (out <= 1.5 + 1e-6)).all()
         assert (np.abs(v) <= 2.0 + 1e-6).all()
@@ -137,7 +143,7 @@ def test_joint_commands_out_are_within_every_limit_whatever_comes_in(script, pol
         # jerk may be exceeded by braking only: nothing pushes harder along its motion than the limit allows
         if not verdict.stopped:
             push, before = np.sign(v) * a, np.sign(v) * acceleration
-            assert (np.maximum(push, 0) - np.maximum(before, 0) <= 250.0 * dt + 1e-4).all()
+            assert (np.maximum(push, 0) - np.maximum(before, 0) <= jerk * dt + 1e-4).all()
         assert verdict.command.gripper is None or -1 <= verdict.command.gripper <= 1
         position, velocity, acceleration = out, v, a
 
@@ -324,6 +330,14 @@ def test_a_clamped_jump_arrives_and_stays_there():
     assert path[-1] == 1.5 and path.max() <= 1.5 + 1e-9
     assert (np.diff(path) >= -1e-9).all()
     assert np.abs(np.diff(path)).max() / DT > 1.9  # at nearly full speed in between
+
+
+def test_a_clamped_start_is_as_smooth_as_the_jerk_limit_says():
+    verdicts = run(SafetyFilter(robot(joint_jerk=(20.0,) * N)), [joint(np.full(N, 1.5))] * 8)
+    path = np.array([0.0, 0.0, 0.0, *(v.command.positions[0] for v in verdicts)])
+    jerk = np.diff(path, n=3) / DT**3
+    assert verdicts[0].state == State.CLAMP
+    assert jerk[:4] == pytest.approx(20.0, abs=1e-6) and jerk.max() <= 20.0 + 1e-6  # grows as fast as it may, no faster
 
 
 def test_blending_in_starts_from_rest_and_ends_in_following():
