@@ -117,6 +117,8 @@ class Operator:
         if kick is not None:
             with self.mistake():
                 for _ in range(kick.steps):
+                    if self.scene.stretched:
+                        break
                     self._execute(np.append(kick.motion, gripper))
         self._execute(np.append(np.clip(motion, -1.0, 1.0), gripper))
 

@@ -8,6 +8,7 @@ import numpy as np
 from clad.sim.libero_env import LiberoEnv
 
 _COLLISION_GROUP = 0
+_LONGEST_REACH = 0.67  # m from shoulder to wrist; 0.705 when straight
 
 
 class Privileged:
@@ -21,6 +22,7 @@ class Privileged:
         self._domain = env.upstream.env
         self.model, self.data = env.model, env.data
         self._site = self._id(mujoco.mjtObj.mjOBJ_SITE, self._domain.robots[0].controller.eef_name)
+        self._shoulder, self._wrist = (self._id(mujoco.mjtObj.mjOBJ_BODY, f"robot0_link{i}") for i in (2, 6))
         named = {**self._domain.objects_dict, **self._domain.fixtures_dict}
         self._bodies = {name: self._subtree(obj.root_body) for name, obj in named.items()}
 
@@ -35,6 +37,12 @@ class Privileged:
     def hand_rotation(self) -> np.ndarray:
         """(3, 3) orientation of the grip site, the controller's frame; the hand body's is turned by 90 degrees."""
         return self.data.site_xmat[self._site].reshape(3, 3).copy()
+
+    @property
+    def stretched(self) -> bool:
+        """Whether the arm is nearly straight. From there the controller cannot bend it again: stay out of it."""
+        reach = self.data.xpos[self._wrist] - self.data.xpos[self._shoulder]
+        return bool(np.linalg.norm(reach) > _LONGEST_REACH)
 
     # --- the task
 

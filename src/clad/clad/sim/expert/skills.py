@@ -43,7 +43,7 @@ def _close_early(op: Operator, point: Callable[[], np.ndarray], rotation: np.nda
     with op.mistake():
         op.move(lambda: point() + aside, rotation, OPEN, tolerance=0.012)
         op.close()
-        away = np.append(op.rng.uniform(-0.05, 0.05, 2), op.rng.uniform(0.02, 0.12))
+        away = op.rng.uniform((-0.08, -0.05, 0.02), (0.0, 0.05, 0.12))  # towards the base: never a straight arm
         op.move(op.hand + away, rotation, CLOSED, tolerance=0.02)
     _reopen(op, rotation)
 
