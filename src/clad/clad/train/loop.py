@@ -97,7 +97,7 @@ class Log:
 
     def __init__(self, run: Path, steps: int, start: int, max_minutes: float) -> None:
         run.mkdir(parents=True, exist_ok=True)
-        self._writer = SummaryWriter(run / "tensorboard", purge_step=start)
+        self._writer = SummaryWriter(run / "tensorboard", purge_step=start + 1)
         self._file = (run / "metrics.jsonl").open("a")
         self._steps, self._start, self._max_minutes = steps, start, max_minutes
         self._began = self._ticked = time.monotonic()
