@@ -17,8 +17,8 @@ setup(
     install_requires=["setuptools"],
     entry_points={
         "console_scripts": [
-            "fake_robot_node = clad_fake_robot.node:main_fake",
-            "loopback_robot_node = clad_fake_robot.node:main_loopback",
+            "fake_robot_node = clad_fake_robot.fake:main",
+            "loopback_robot_node = clad_fake_robot.loopback:main",
         ]
     },
 )

@@ -1,4 +1,4 @@
-"""The fake robot as a node: what the driver of an arm and of its cameras would subscribe to and publish.
+"""An arm and its cameras as a node: what their drivers would subscribe to and publish.
 
 Three threads: the executor takes commands, one steps the arm by the wall clock and publishes its state, one takes pictures.
 """
@@ -6,7 +6,6 @@ Three threads: the executor takes commands, one steps the arm by the wall clock 
 from __future__ import annotations
 
 import array
-import sys
 import threading
 import time
 import traceback
@@ -21,12 +20,12 @@ from trajectory_msgs.msg import JointTrajectory
 from clad.contract import RobotContract, load_contract
 from clad.errors import CladError
 from clad.robot.kinematics import load_kinematics
-from clad_fake_robot.arm import Arm, KinematicArm, PhysicsArm, State
-from clad_fake_robot.cameras import Cameras, RenderedCameras, TestCards
+from clad_fake_robot.arm import Arm, State
+from clad_fake_robot.cameras import Cameras
 from clad_fake_robot.controller import Controller
 from clad_ros import topics
 from clad_ros.convert import camera_info, image_to_message
-from clad_ros.node import CladNode, run_node
+from clad_ros.node import CladNode
 from clad_ros.stamps import SECOND, time_msg, to_ns
 
 STATE_PERIOD = 0.01  # s between joint states
@@ -205,44 +204,3 @@ class ArmNode(CladNode):
                     self._images[camera].publish(image_to_message(picture, stamp, frame))
         finally:
             cameras.close()
-
-
-class FakeRobot(ArmNode):
-    """A UR5e with physics and rendered cameras."""
-
-    def __init__(self) -> None:
-        super().__init__("fake_robot")
-
-    def make_arm(self, contract: RobotContract) -> PhysicsArm:
-        from clad.sim.gl import choose_backend
-
-        choose_backend()
-        return PhysicsArm(contract)
-
-    def make_cameras(self, contract: RobotContract) -> RenderedCameras:
-        return RenderedCameras(self._arm.model, contract, self._snapshot)
-
-    def _snapshot(self) -> np.ndarray:
-        with self._lock:
-            return self._arm.data.qpos.copy()
-
-
-class LoopbackRobot(ArmNode):
-    """The same arm without physics: where it is told to be, it is. Its cameras show a test card."""
-
-    def __init__(self) -> None:
-        super().__init__("loopback_robot")
-
-    def make_arm(self, contract: RobotContract) -> KinematicArm:
-        return KinematicArm(contract, load_kinematics(contract))
-
-    def make_cameras(self, contract: RobotContract) -> TestCards:
-        return TestCards(contract)
-
-
-def main_fake() -> None:
-    sys.exit(run_node(FakeRobot))
-
-
-def main_loopback() -> None:
-    sys.exit(run_node(LoopbackRobot))

@@ -65,8 +65,11 @@ def run_episode(graph, **fields):
 
 @pytest.fixture(scope="module")
 def episode(graph, heard):
-    """One episode from goal to step limit, with all that was said meanwhile."""
-    client, _, finished = run_episode(graph, max_steps=60)
+    """One episode until two dozen steps came from chunks, with all that was said meanwhile."""
+    client, _, finished = run_episode(graph)
+    from_chunks = lambda: [m for m in heard["executed"] if m.source == ExecutedAction.SOURCE_CHUNK]  # noqa: E731
+    graph.wait(lambda: len(from_chunks()) > 24, "steps that came from chunks")
+    assert graph.call(SetBool, topics.SET_OUTCOME, data=False).success
     graph.wait(finished.done, "the outcome")
     result = finished.result().result
     graph.wait(lambda: heard["episode"] and heard["episode"][-1].phase == EpisodeStatus.TIMEOUT, "the latched outcome")
@@ -83,20 +86,20 @@ def as_trajectory(message: JointTrajectory) -> Trajectory:
     )
 
 
-def test_an_episode_ends_at_its_step_limit_with_chunks_executed(heard, episode):
-    assert (episode.outcome, episode.success, episode.steps) == ("timeout", False, 60)
-    assert "step limit" in episode.reason and episode.instruction == "put the book in the back"
+def test_chunks_are_executed_and_told_until_the_operator_gives_up(heard, episode):
+    assert (episode.outcome, episode.success) == ("timeout", False)
+    assert episode.reason == "given up by the operator" and episode.instruction == "put the book in the back"
     number = heard["episode"][-1].episode
     executed = [m for m in heard["executed"] if m.episode == number]
     steps = [m.step for m in executed]
     assert steps == sorted(set(steps)) and steps[0] == 0
     from_chunks = [m for m in executed if m.source == ExecutedAction.SOURCE_CHUNK]
-    assert len(from_chunks) > 20, [m.reason for m in executed]
+    assert len(from_chunks) > 20 and episode.steps == steps[-1] + 1
     assert {m.chunk_seq for m in from_chunks} <= {m.seq for m in heard["chunks"]} and all(
         m.chunk_seq for m in from_chunks
     )
     assert all(tuple(m.names) == CONTRACT.action.names and np.abs(m.values).max() <= 1 for m in executed)
-    assert len(episode.chunk_latency) > 5 and all(0 < t < 5 for t in episode.chunk_latency)
+    assert len(episode.chunk_latency) > 3 and all(0 < t < 5 for t in episode.chunk_latency)
     assert heard["episode"][-1].mode == "free-run" and len(episode.action_hash) == 64
 
 
@@ -106,7 +109,7 @@ def test_observations_are_the_contracts_with_one_stamp(heard, episode):
     joints = {to_ns(m.header.stamp): m for m in heard["joints"]}
     poses = {to_ns(m.header.stamp): m for m in heard["pose"]}
     complete = both & set(joints) & set(poses)
-    assert len(complete) > 20 and len(complete) >= 0.9 * len(both)
+    assert len(complete) > 10 and len(complete) >= 0.9 * len(both)
     for stamp in complete:
         images = {c: next(m for m in heard[c] if to_ns(m.header.stamp) == stamp) for c in ("agentview", "wrist")}
         observation_from_messages(images, joints[stamp], poses[stamp], step=0, contract=CONTRACT)  # raises if it is not
@@ -118,7 +121,7 @@ def test_observations_are_the_contracts_with_one_stamp(heard, episode):
 
 def test_trajectories_go_on_from_each_other_in_position_and_velocity_across_chunks(heard, episode):
     ways = [as_trajectory(m) for m in heard["trajectories"]]
-    assert len(ways) > 50 and all(tuple(m.joint_names) == CONTRACT.joint_names for m in heard["trajectories"])
+    assert len(ways) > 24 and all(tuple(m.joint_names) == CONTRACT.joint_names for m in heard["trajectories"])
     for before, after in zip(ways, ways[1:]):
         position, velocity = before.sample(after.start)
         assert np.allclose(after.positions[0], position, atol=1e-9)
@@ -151,7 +154,7 @@ def test_the_gripper_is_commanded_in_metres(heard, episode):
 
 
 def test_somebody_says_how_it_ended(graph, heard, episode):
-    client, goal, finished = run_episode(graph, instruction="pick up the bowl")
+    client, _, finished = run_episode(graph, instruction="pick up the bowl")
     graph.wait(lambda: heard["episode"][-1].phase == EpisodeStatus.RUNNING, "the episode")
     assert heard["episode"][-1].instruction == "pick up the bowl"
     said = graph.call(SetBool, topics.SET_OUTCOME, data=True)
@@ -171,8 +174,14 @@ def test_reset_brings_the_arm_home_and_begins_an_episode_that_nobody_drives(grap
     refused = graph.call(Step, topics.STEP, action=[0.0] * 7)
     assert not refused.success and "lock-step" in refused.message
     assert graph.call(SetBool, topics.SET_OUTCOME, data=False).success
-    graph.wait(lambda: heard["episode"][-1].phase == EpisodeStatus.TIMEOUT, "the outcome")
-    assert "given up" in heard["episode"][-1].reason
+
+
+def test_an_episode_ends_at_its_step_limit(graph, heard, episode):
+    client, _, finished = run_episode(graph, max_steps=5)
+    graph.wait(finished.done, "the outcome")
+    result = finished.result().result
+    assert (result.outcome, result.steps) == ("timeout", 5) and "step limit 5" in result.reason
+    client.destroy()
 
 
 def test_a_goal_for_another_robot_is_refused_in_words(graph, heard, episode):

@@ -33,8 +33,9 @@ def without_node(pairs, node: str) -> dict[str, list[str]]:
 
 def qos(graph, node: str, topic: str, publishers: bool):
     list_ends = graph.node.get_publishers_info_by_topic if publishers else graph.node.get_subscriptions_info_by_topic
-    (end,) = (e for e in list_ends(topic) if e.node_name == node)
-    return end.qos_profile.reliability, end.qos_profile.durability
+    profiles = [end.qos_profile for end in list_ends(topic) if end.node_name == node]
+    assert profiles
+    return {(profile.reliability, profile.durability) for profile in profiles}
 
 
 def test_they_publish_the_same_topics_with_the_same_types_and_qos(graph, bridges):
