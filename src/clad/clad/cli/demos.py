@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from clad.cli import options
@@ -15,6 +17,7 @@ EXAMPLES = """\
   clad demos --suite libero_10 --task 5 --per-task 150 --workers 2
   clad demos --suite libero_10 --task all --per-task 100 --workers 2    every task that has an expert, in turns
   clad demos --suite libero_object --task 0 --per-task 10 --visuals fast
+  clad demos --suite libero_10 --task all --check 20    how often the experts succeed; nothing is collected
 
 Killed or interrupted, the same command goes on where it stopped; a larger --per-task adds to the files.
 What was collected, in a page with pictures: clad data card data/demos
@@ -54,14 +57,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="seed of the first sampled scene, 1000 or more (default: %(default)s)",
     )
+    parser.add_argument(
+        "--check",
+        type=options.count,
+        metavar="N",
+        help="collect nothing: let the experts try N trial scenes (up to 500) a task, without pictures, and print a table",
+    )
     options.add(parser, "visuals", "out", "json", out={"default": "data/demos", "help": "where the demonstrations go"})
 
 
 def run(args: argparse.Namespace) -> int:
     from clad.sim.demos import Job, collect, tasks_with_expert
 
-    make_writable(Path(args.out), "--out")
     check_json(args.json)
+    tasks = tasks_with_expert(args.suite) if args.task == options.ALL else args.task
+    if args.check:
+        return _check(args.suite, tasks, args.check, args.json)
+    make_writable(Path(args.out), "--out")
     jobs = [
         Job(
             suite=args.suite,
@@ -71,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
             first_seed=args.first_seed,
             visuals=args.visuals,
         )
-        for task in (tasks_with_expert(args.suite) if args.task == options.ALL else args.task)
+        for task in tasks
     ]
     summaries = collect(jobs, args.workers)
     if args.json:
@@ -79,4 +91,29 @@ def run(args: argparse.Namespace) -> int:
     for summary in summaries:
         failed = f"{summary['failures_n']} of {summary['attempts_n']} attempts failed"
         print(f"{summary['file']}: {summary['demonstrations_n']} demonstrations, {failed}")
+    return 0
+
+
+def _check(suite: str, tasks: Sequence[int], n: int, json_path: str | None) -> int:
+    import sys
+
+    from tqdm import tqdm
+
+    from clad.sim.expert.trial import TRIAL_SEEDS, table, try_expert
+
+    seeds = TRIAL_SEEDS[:n]
+    outcomes = {
+        (suite, task): list(
+            tqdm(try_expert(suite, task, seeds), total=len(seeds), desc=f"{suite} {task}", file=sys.stderr)
+        )
+        for task in tasks
+    }
+    print(table(outcomes))
+    if json_path:
+        rows = [
+            {"suite": suite, "task": task, "seed": seed, **asdict(outcome)}
+            for (suite, task), tried in outcomes.items()
+            for seed, outcome in zip(seeds, tried, strict=True)
+        ]
+        Path(json_path).write_text(json.dumps({"schema": 1, "rows": rows}, indent=1) + "\n")
     return 0

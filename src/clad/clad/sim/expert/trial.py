@@ -10,7 +10,7 @@ from clad.eval.stats import wilson
 from clad.sim.expert.tasks import Outcome, run_expert, script_for
 from clad.sim.libero_env import LiberoEnv
 
-FIRST_TRIAL_SEED = 500  # scenes of these seeds, up to 999, are for trials: demonstrations begin at 1000
+TRIAL_SEEDS = range(500, 1000)  # of the scenes to try things on: demonstrations begin at 1000
 
 
 def try_expert(suite: str, task: int, seeds: Iterable[int]) -> Iterator[Outcome]:
