@@ -69,7 +69,7 @@ def planners(cache, tmp_path_factory):
 def same_training(one, two) -> None:
     """Equal loss curves, weights and optimiser, up to the order of sums; the random state bit for bit."""
     for a, b in zip(curve(one), curve(two), strict=True):
-        assert b == {name: pytest.approx(value, rel=1e-4, abs=1e-6) for name, value in a.items()}
+        assert b == {name: pytest.approx(value, rel=2e-5, abs=1e-6) for name, value in a.items()}
     for name in (runs.WEIGHTS, runs.STATE):
         a, b = (load_file(folder / name) for folder in (one, two))
         assert a.keys() == b.keys()
