@@ -171,24 +171,13 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "robot_bridge_node",
         ("contract", "instruction", "max_steps", "execution", "model"),
     ),
+    "manager": ("clad_manager", "manager_node", ()),
     "episode_runner": (
         "clad_recorder",
         "episode_runner_node",
         (
-            *(
-                "bridge",
-                "contract",
-                "suite",
-                "task",
-                "init",
-                "episodes",
-                "seed",
-                "protocol",
-                "mode",
-                "visuals",
-                "max_steps",
-            ),
-            *("instruction",),
+            *("contract", "bridge", "suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals"),
+            *("max_steps", "instruction"),
             *("execution", "model", "precision", "fused", "out", "json", "resume"),
             *("inference_rate", "camera_rate", "real_time_factor"),
         ),
@@ -197,7 +186,8 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 
 
 _SIM = ("recorder", "policy", "planner", "sim_bridge", "episode_runner")
-_ROBOT = ("recorder", "policy", "planner", "robot_bridge", "episode_runner")
+_ROBOT = ("recorder", "policy", "planner", "robot_bridge", "manager", "episode_runner")
+_UNMANAGED = ("manager", "episode_runner")
 # robots that come with a node of their own, which is started too -> the node
 _DRIVERS = {"fake": "fake_robot", "loopback": "loopback_robot"}
 
@@ -254,6 +244,8 @@ def _graph(order: Sequence[str], values: Mapping[str, Any], file: Path) -> list[
         parameters = {**fixed[name], **{key: values[key] for key in settable}}
         if name == "recorder":
             parameters["root"] = values["out"]
+        if name == "manager":
+            parameters["nodes"] = [node for node in order if node not in _UNMANAGED]
         graph.append(
             NodeSpec(
                 package=package,

@@ -259,11 +259,13 @@ def test_simulator_and_arm_differ_only_in_contract_clock_and_bridge(robot):
     sim = {spec.name: spec for spec in sim_graph({**given, "mode": "free-run"})}
     arm = {spec.name: spec for spec in robot_graph({**given, "robot": robot})}
     own = {"fake": {"fake_robot"}, "loopback": {"loopback_robot"}}.get(robot, set())
-    assert set(sim) ^ set(arm) == {"sim_bridge", "robot_bridge"} | own
+    assert set(sim) ^ set(arm) == {"sim_bridge", "robot_bridge", "manager"} | own
     for name in ("recorder", "planner", "policy"):
         assert (sim[name].package, sim[name].executable) == (arm[name].package, arm[name].executable)
         differing = {k for k in sim[name].parameters if sim[name].parameters[k] != arm[name].parameters[k]}
-        assert differing <= {"contract", "use_sim_time"} and set(sim[name].parameters) == set(arm[name].parameters)
+        assert differing <= {"contract", "use_sim_time", "auto_activate"} and set(sim[name].parameters) == set(
+            arm[name].parameters
+        )
     contracts = {spec.parameters["contract"] for spec in arm.values() if "contract" in spec.parameters}
     assert contracts == {"fake" if robot == "loopback" else robot}
     assert not any(spec.parameters["use_sim_time"] for spec in arm.values())

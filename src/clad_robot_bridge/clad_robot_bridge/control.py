@@ -199,8 +199,7 @@ class Control:
         elif verdict.state == State.CLAMP:
             native = self._converter.executed(verdict.command, measured, float(native[spec.gripper_index]))
             reason = f"clamped: {', '.join(verdict.reasons)}"
-            self._diagnostics.warn(reason, holds=run.holds)
-        else:
+        if source == ExecutedAction.SOURCE_CHUNK:
             self._diagnostics.ok(f"episode {run.id} runs", holds=run.holds)
         run.gripper = float(native[spec.gripper_index])
         self._tell(run, native, now, source=source, chunk_seq=due.seq if command is not None else 0, reason=reason)
