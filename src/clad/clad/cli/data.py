@@ -1,4 +1,4 @@
-"""`clad data check`, `clad data convert`: demonstrations of any kind, looked over or turned into another kind."""
+"""`clad data`: demonstrations of any kind, looked over, turned into another kind, or described on a page."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from clad.cli import options
 from clad.errors import CladError
 
-HELP = "check demonstrations (LIBERO HDF5, LeRobot v3, rosbag2) or convert them"
+HELP = "check, convert or describe demonstrations (LIBERO HDF5, LeRobot v3, rosbag2)"
 EXAMPLES = """\
   clad data check data/demos                        counts, lengths, tasks and everything that is wrong
   clad data check runs/x/bags --json report.json    the same of recorded episodes, also as JSON
   clad data check data/demos --safety               also: would the robot's safety filter have stopped any of it?
+  clad data card data/demos --out data/card         a page: what each task has, and pictures of it
   clad data convert data/demos data/lr --to lerobot a LeRobotDataset v3
   clad data convert data/lr data/back --to libero   one LIBERO HDF5 file a task
 
@@ -23,7 +24,7 @@ SHOWN = 20  # problems printed; --json has them all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(dest="action", required=True, metavar="check|convert")
+    commands = parser.add_subparsers(dest="action", required=True, metavar="check|convert|card")
     check = commands.add_parser("check", help="look over every episode at or below a path")
     check.add_argument("path", type=Path, metavar="PATH", help="a file, dataset or bag, or a folder of them")
     check.add_argument(
@@ -36,14 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("source", type=Path, metavar="SRC", help="a file, dataset or bag, or a folder of them")
     convert.add_argument("target", type=Path, metavar="DST", help="folder to create")
     convert.add_argument("--to", required=True, choices=("lerobot", "libero"), help="kind to write")
-    for command in (check, convert):
+    card = commands.add_parser("card", help="write a data card: a table of the tasks and a sheet of pictures")
+    card.add_argument(
+        "paths", type=Path, nargs="+", metavar="DEMOS", help="files, datasets or bags, or folders of them"
+    )
+    card.add_argument("--out", type=Path, default=Path("data/card"), metavar="DIR", help="default: %(default)s")
+    for command in (check, convert, card):
         command.add_argument(
             "--robot", default="libero", metavar="NAME", help="contract of the robot shown (default: %(default)s)"
         )
 
 
 def run(args: argparse.Namespace) -> int:
-    return _check(args) if args.action == "check" else _convert(args)
+    return {"check": _check, "convert": _convert, "card": _card}[args.action](args)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -100,4 +106,24 @@ def _convert(args: argparse.Namespace) -> int:
             bar.total = total
             bar.update(done - bar.n)
     print(f"{done} episodes in {args.target}")
+    return 0
+
+
+def _card(args: argparse.Namespace) -> int:
+    from PIL import Image
+    from tqdm import tqdm
+
+    from clad.cli.outputs import make_writable
+    from clad.contract import load_contract
+    from clad.data.card import PAGE, SHEET, contact_sheet, markdown, survey_tasks
+
+    make_writable(args.out, "--out")
+    with tqdm(unit="demo", disable=None) as bar:
+        for done, total, tasks in survey_tasks(args.paths, load_contract(args.robot)):
+            bar.total = total
+            bar.update(done - bar.n)
+    Image.fromarray(contact_sheet(tasks)).save(args.out / SHEET)
+    page = markdown(tasks)
+    (args.out / PAGE).write_text(page)
+    print(f"{page}\n{args.out / PAGE}")
     return 0
