@@ -349,6 +349,28 @@ def test_blending_in_starts_from_rest_and_ends_in_following():
     assert np.abs(np.diff(path, n=2)).max() / DT**2 < 5.0
 
 
+def test_a_pose_never_runs_away_from_an_arm_that_does_not_follow():
+    safety, now = SafetyFilter(robot(max_distance=0.1)), 10**9
+    for i in range(60):
+        now += PERIOD
+        verdict = safety.step(pose([0.3, 0.3, 0.5]), at(now), now)
+        assert Reason.DEVIATION in verdict.reasons and verdict.state == State.CLAMP
+        assert np.linalg.norm(verdict.command.position - [0.0, 0.0, 0.5]) <= 0.1 + 1e-9
+    assert verdict.command.position == pytest.approx([0.1 / 2**0.5, 0.1 / 2**0.5, 0.5])
+
+
+def test_a_pose_is_blended_in_from_where_the_hand_is():
+    safety, turned = SafetyFilter(robot(blend_in=1.0)), Rotation.from_rotvec([0, 0, 0.4]) * Rotation.from_quat(DOWN)
+    out = []
+    for i in range(25):
+        now = 10**9 + i * PERIOD
+        out.append(safety.step(pose([0.1, 0.0, 0.5], turned.as_quat()), at(now), now))
+    half = Rotation.from_quat(out[10].command.quaternion) * Rotation.from_quat(DOWN).inv()
+    assert out[0].command.position == pytest.approx([0.0, 0.0, 0.5])
+    assert out[10].command.position[0] == pytest.approx(0.05) and half.as_rotvec()[2] == pytest.approx(0.2)
+    assert [v.state for v in out] == [State.CLAMP] * 20 + [State.PASS] * 5
+
+
 def test_speed_scale_slows_and_may_be_lowered_while_moving():
     safety = SafetyFilter(FAKE)
     path = [v.command.positions[0] for v in run(safety, [joint(np.full(N, 1.5))] * 12)]
