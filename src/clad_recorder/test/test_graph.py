@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from clad.contract import load_contract
-from clad.eval.result import validate
+from clad.eval.schema import validate
 from clad.runtime.bundle import load_bundle
 from clad.runtime.planner import Planner
 from clad.runtime.policy import Policy

@@ -8,7 +8,8 @@ import pytest
 from clad.errors import CladError, UsageError
 from clad.eval.episodes import EpisodeSpec, evaluation_episodes, validation_episodes
 from clad.eval.machine import machine, versions
-from clad.eval.result import EpisodeRecord, EvalResult, episode_timing, read_result, validate
+from clad.eval.result import EpisodeRecord, EvalResult, episode_timing, read_result
+from clad.eval.schema import validate
 from clad.eval.table import comparison, episode_table, rate_text, run_label, summary
 
 DIGEST = "a" * 64
