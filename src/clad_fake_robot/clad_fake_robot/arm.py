@@ -13,6 +13,7 @@ from clad.robot.kinematics import Kinematics
 from clad_fake_robot.scene import TIMESTEP, fake_scene
 
 STIFFNESS, DAMPING = 1600.0, 80.0  # 1/s^2, 1/s: of the servo's error, critically damped at 40 rad/s
+READY = np.array([0.0, -1.5708, -1.8326, -1.309, 1.5708, 0.0])  # rad: how the arm stands when it is switched on
 TORQUE = np.array([150.0, 150.0, 150.0, 28.0, 28.0, 28.0])  # N m; UR5e
 
 
@@ -54,7 +55,7 @@ class PhysicsArm:
         self._torque = np.array([model.actuator(f"torque_{name}").id for name in contract.joint_names])
         self._servo = np.array([model.actuator(f"gripper_{name}").id for name in contract.gripper_joint_names])
         self._kinematics = Kinematics(model, contract.joint_names, contract.ee_frame)
-        self.data.qpos[self._q] = contract.driver.home
+        self.data.qpos[self._q] = READY
         self.data.qpos[self._fq] = contract.driver.gripper.open
         mujoco.mj_forward(model, self.data)
 
@@ -88,8 +89,7 @@ class KinematicArm:
 
     def __init__(self, contract: RobotContract, kinematics: Kinematics) -> None:
         self._kinematics = kinematics
-        self._joints = np.array(contract.driver.home)
-        self._velocity = np.zeros_like(self._joints)
+        self._joints, self._velocity = READY, np.zeros_like(READY)
         self._fingers = np.array(contract.driver.gripper.open)
 
     def step(self, joints: np.ndarray, velocity: np.ndarray, fingers: np.ndarray) -> None:

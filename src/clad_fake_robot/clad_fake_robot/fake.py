@@ -8,7 +8,6 @@ import numpy as np
 
 from clad.contract import RobotContract
 from clad.sim.gl import choose_backend
-from clad_fake_robot.arm import PhysicsArm
 from clad_fake_robot.cameras import RenderedCameras
 from clad_fake_robot.node import ArmNode
 from clad_ros.node import run_node
@@ -20,8 +19,10 @@ class FakeRobot(ArmNode):
     def __init__(self) -> None:
         super().__init__("fake_robot")
 
-    def make_arm(self, contract: RobotContract) -> PhysicsArm:
+    def make_arm(self, contract: RobotContract):
         choose_backend()
+        from clad_fake_robot.arm import PhysicsArm
+
         return PhysicsArm(contract)
 
     def make_cameras(self, contract: RobotContract) -> RenderedCameras:

@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped, TwistStamped
@@ -19,14 +20,14 @@ from trajectory_msgs.msg import JointTrajectory
 
 from clad.contract import RobotContract, load_contract
 from clad.errors import CladError
-from clad.robot.kinematics import load_kinematics
-from clad_fake_robot.arm import Arm, State
-from clad_fake_robot.cameras import Cameras
-from clad_fake_robot.controller import Controller
 from clad_ros import topics
 from clad_ros.convert import camera_info, image_to_message
 from clad_ros.node import CladNode
 from clad_ros.stamps import SECOND, time_msg, to_ns
+
+if TYPE_CHECKING:  # a subclass chooses how MuJoCo draws before anything imports it
+    from clad_fake_robot.arm import Arm, State
+    from clad_fake_robot.cameras import Cameras
 
 STATE_PERIOD = 0.01  # s between joint states
 FARTHEST_BEHIND = 0.1  # s that the arm may lag behind the wall clock before it gives the time up
@@ -57,6 +58,9 @@ class ArmNode(CladNode):
             raise CladError(f"camera_rate {self.value('camera_rate')} Hz is impossible", "Give e.g. 20")
         self._lock = threading.Lock()  # of arm and controller
         self._arm = self.make_arm(contract)
+        from clad.robot.kinematics import load_kinematics
+        from clad_fake_robot.controller import Controller
+
         self._fingers = np.array(contract.driver.gripper.open)
         self._controller = Controller(
             contract.joint_names,

@@ -54,16 +54,21 @@ class Control:
         safety: SafetyMonitor,
         partners: Partners,
         new_executor: Callable[[], ChunkExecutor],
+        listen: float,
     ) -> None:
-        """faults: what is wrong with the inputs, by stream. new_executor: makes an episode's."""
+        """faults: what is wrong with the inputs, by stream. new_executor: makes an episode's.
+
+        listen: s that an episode waits for the arm and its cameras to be heard.
+        """
         self._contract, self._senses, self._faults = contract, senses, faults
         self._outputs, self._streams, self._status = outputs, streams, status
         self._diagnostics, self._kinematics, self._safety = diagnostics, kinematics, safety
         self._partners = partners
-        self._new_executor = new_executor
+        self._new_executor, self._listen = new_executor, round(listen * SECOND)
         self._converter = Converter(contract, kinematics)
         self._period = control_period_ns(contract)
         self._homing: Homing | None = None
+        self._asked, self._is_home = 0, False
         self._episodes = self._refused = 0
         self._seen = self._settled = 0  # ns: when a picture came last, until when a finished episode is brought to rest
         self.run: Run | None = None
@@ -71,15 +76,10 @@ class Control:
     # --- episodes
 
     def begin(self, *, instruction: str, max_steps: int, init_index: int, seed: int, now: int) -> Run:
-        """Start for home; an episode that is still running is aborted. Raises CladError when the arm isn't heard."""
+        """A new episode, which begins once the arm is at home; one that is still running is aborted."""
         self.finish(EpisodeStatus.ABORTED, "another episode was started", now)
-        measured = self._senses.measured()
-        if missing := self._senses.missing():
-            raise CladError(f"nothing has been heard of {', '.join(missing)}", "Start the arm's driver and its cameras")
-        self._check_kinematics(measured)
         self._safety.begin()
-        self._outputs.rest(measured, now)
-        self._homing = Homing(self._contract, measured, now)
+        self._asked, self._is_home = now, False
         self._episodes += 1
         self.run = Run(
             id=self._episodes,
@@ -89,7 +89,7 @@ class Control:
             max_steps=max_steps,
             executor=self._new_executor(),
         )
-        self._diagnostics.ok(f"episode {self.run.id}: on the way home")
+        self._diagnostics.ok(f"episode {self.run.id} is asked for")
         return self.run
 
     def finish(self, phase: int, reason: str, now: int) -> None:
@@ -151,18 +151,38 @@ class Control:
 
     def tick(self, now: int) -> None:
         run, measured = self.run, self._senses.measured()
-        if run is not None and run.running and self._homing is not None:
-            self._go_home(run, measured, now)
-        elif run is not None and run.running and run.start:
-            self._act(run, measured, now)
+        if run is not None and run.running:
+            if run.start:
+                self._act(run, measured, now)
+            elif self._homing is not None:
+                self._go_home(measured, now)
+            elif not self._is_home:
+                self._leave_for_home(measured, now)
         elif now < self._settled:
             self._send(self._safety.step(None, measured, now), now)
         self._observe(now)
 
-    def _go_home(self, run: Run, measured: Measured | None, now: int) -> None:
+    def _leave_for_home(self, measured: Measured | None, now: int) -> None:
+        """Once the arm and every camera have been heard."""
+        try:
+            if missing := self._senses.missing():
+                if now - self._asked < self._listen:
+                    return
+                raise CladError(
+                    f"nothing has been heard of {', '.join(missing)}", "Start the arm's driver and its cameras"
+                )
+            self._check_kinematics(measured)
+        except CladError as error:
+            self.finish(EpisodeStatus.ABORTED, str(error), now)
+            return
+        self._outputs.rest(measured, now)
+        self._homing = Homing(self._contract, measured, now)
+        self._diagnostics.ok(f"episode {self.run.id}: on the way home")
+
+    def _go_home(self, measured: Measured, now: int) -> None:
         missing = self._homing.error(measured, now)
         if not missing:
-            self._homing = None
+            self._homing, self._is_home = None, True
         elif now > self._homing.deadline:
             self.finish(EpisodeStatus.ABORTED, f"home was not reached: {missing}", now)
             return
@@ -233,7 +253,7 @@ class Control:
         if self._faults:
             self._diagnostics.warn("; ".join(self._faults.values()))
         run = self.run
-        if instant is None or run is None or not run.running or self._homing is not None:
+        if instant is None or run is None or not run.running or not self._is_home:
             return
         if not run.start:
             if not instant.observation.images:

@@ -45,6 +45,7 @@ class RobotBridge(CladNode):
         )
         self.setting("execution", "hold", f"how chunks join: {', '.join(STRATEGIES)}")
         self.setting("execute_steps", 0, "execution sync: actions executed per chunk; 0: the model's")
+        self.setting("listen", 10.0, "s that an episode waits for the arm and its cameras to be heard")
         self.setting("model", "", "the model bundle in which execute_steps 0 looks the number up")
         declare_safety(self)
         self._control: Control | None = None
@@ -81,6 +82,7 @@ class RobotBridge(CladNode):
             kinematics=kinematics,
             safety=self._safety,
             partners=partners,
+            listen=self.value("listen"),
             new_executor=lambda: ChunkExecutor(self.value("execution"), contract.action, execute_steps=execute_steps),
         )
         self._chunks = [

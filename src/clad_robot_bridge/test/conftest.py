@@ -9,7 +9,7 @@ import pytest
 
 from clad_ros.testing import graph  # noqa: F401
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "clad" / "test"))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "clad" / "test")]
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ class Senses:
         self._arm, self._hand = len(contract.joint_names), len(contract.gripper_joint_names)
         self._joints, self._pose = History(), History()
         self._cameras = {camera: _Camera() for camera in contract.cameras}
-        self._last = -1
+        self._looked = self._felt = -1  # ns: of the last observation returned, with and without pictures
 
     # --- arrivals
 
@@ -101,24 +101,24 @@ class Senses:
         """The newest complete observation that was not returned before; None when there is no new one."""
         first, *others = self._cameras
         for stamp, image in reversed(self._cameras[first].pictures):
-            if stamp <= self._last:
+            if stamp <= self._looked:
                 return None
             joints, pose = self._joints.at(stamp), self._pose.at(stamp)
             nearest = {camera: self._nearest(camera, stamp) for camera in others}
             if joints is not None and pose is not None and None not in nearest.values():
-                self._last = stamp
+                self._looked = stamp
                 return self._instant(stamp, joints, pose, {first: image, **{c: p[1] for c, p in nearest.items()}})
         return None
 
     def feel(self) -> Instant | None:
         """The newest state without pictures, for when a camera is late; None when it was returned before."""
         measured = self.measured()
-        if measured is None or measured.stamp <= self._last:
+        if measured is None or measured.stamp <= max(self._felt, self._looked):
             return None
         joints, pose = self._joints.at(measured.stamp), self._pose.at(measured.stamp)
         if joints is None or pose is None:
             return None
-        self._last = measured.stamp
+        self._felt = measured.stamp
         return self._instant(measured.stamp, joints, pose, {})
 
     def _nearest(self, camera: str, stamp: int):
