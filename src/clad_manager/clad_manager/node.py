@@ -125,7 +125,7 @@ class Manager(Node):
         if self._up:
             self._diagnostics.error(missing, **states)
             return
-        self._diagnostics.warn(f"starting: {missing}", **states)
+        self._diagnostics.ok("starting", **states)
         refused = next((m for m in self._nodes.values() if m.state == REFUSED), None)
         if refused is not None and (refused.words or now - refused.changed > SETTLED):
             self.failure = CladError(f"{refused.name}: {refused.words or 'refused, see its log'}")
