@@ -64,7 +64,7 @@ class PolicyNode(CladNode):
         self._lock = threading.Lock()  # around the four above: two threads use them
         self._worker = Worker(self._act, self._failed)
         self._publisher = self.create_lifecycle_publisher(ActionChunk, topics.ACTION_CHUNK, topics.INFERENCE_QOS)
-        self._subscriptions = [
+        self._inputs = [
             self.create_subscription(
                 LatentForesight, topics.LATENT_FORESIGHT, self._on_foresight, topics.INFERENCE_QOS
             ),
@@ -82,7 +82,7 @@ class PolicyNode(CladNode):
         if self._worker is not None:
             self._worker.close()
             self._worker = None
-            for subscription in self._subscriptions:
+            for subscription in self._inputs:
                 self.destroy_subscription(subscription)
             self.destroy_lifecycle_publisher(self._publisher)
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from rosgraph_msgs.msg import Clock
 
 from clad.contract import load_contract
 from clad.runtime.bundle import load_bundle
@@ -34,12 +35,20 @@ def test_a_chunk_continues_the_last_one_by_the_latency_that_was_measured(graph, 
         semantic_embedding=array(20), instruction_embedding=array(5), proprio=array(23), proprio_predicted=array(23),
         encode_latency=0.0, plan_latency=0.01,
     )  # fmt: skip
-    graph.start("clad_policy", "policy_node", "policy", model=str(tiny_model), execution="rtc")
+    graph.start("clad_policy", "policy_node", "policy", model=str(tiny_model), execution="rtc", use_sim_time=True)
     speak = graph.publisher(LatentForesight, topics.LATENT_FORESIGHT, topics.INFERENCE_QOS).publish
     execute = graph.publisher(ExecutedAction, topics.EXECUTED_ACTION, topics.ACTION_QOS).publish
     chunks = graph.collect(ActionChunk, topics.ACTION_CHUNK, topics.INFERENCE_QOS)
     health = graph.collect(DiagnosticArray, topics.DIAGNOSTICS, topics.DIAGNOSTICS_QOS)
     policy = Policy(bundle, CONTRACT)
+    now = time_msg(3 * SECOND + 10 * PERIOD)
+    clock = graph.publisher(Clock, topics.CLOCK, topics.CLOCK_QOS)
+
+    def knows_the_time() -> bool:
+        clock.publish(Clock(clock=now))  # best effort at the other end: until it is heard
+        return bool(health) and health[-1].header.stamp == now
+
+    graph.wait(knows_the_time, "the policy to know the time")
 
     def told(key):
         return [v.value for m in health for s in m.status if s.name == "policy" for v in s.values if v.key == key]
@@ -64,6 +73,7 @@ def test_a_chunk_continues_the_last_one_by_the_latency_that_was_measured(graph, 
         late.header.stamp = time_msg(to_ns(chunks[-1].obs_stamp) + 2 * PERIOD)
         execute(late)
     graph.wait(lambda: "100.0 / 100.0" in told("latency_total_ms") or chunk(step) is None, "the estimate")
+    assert told("latency_plan_ms")[0] == "350.0 / 350.0"  # after warm-up the first: captured at step 3, heard at 10
     last = chunk_values(chunks[-1], CONTRACT)
     made, values = chunk(step + 1)
     assert np.array_equal(values[:2], last[1:3])  # two steps are frozen
