@@ -155,7 +155,7 @@ class PlannerNode(CladNode):
                 return
             self._inbox.observed(stamp, group)
             self._complete = time.monotonic()
-        if group is not None or self._vigilance.overdue():
+        if group is not None or self._vigilance.overdue(time.monotonic()):
             self._plan_if_ready(repeated=group is not None)
 
     def _refuse_observation(self, fault: str) -> None:
@@ -168,7 +168,7 @@ class PlannerNode(CladNode):
         if not self.active or episode is None:
             return
         if not episode.lockstep:
-            if self._vigilance.overdue():
+            if self._vigilance.overdue(time.monotonic()):
                 missing = ", ".join(self._synchroniser.missing())
                 self.diagnostics.error(f"the observations have stopped: waiting for {missing}")
                 return

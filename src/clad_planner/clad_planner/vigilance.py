@@ -16,6 +16,7 @@ import numpy as np
 
 JUMP = 2.0  # s by which a stamp may run ahead of the steady clock: an episode may begin one second after the last
 TRAVEL = 0.005  # m that the hand moves at most while a working camera's image stays the same
+GRACE = 0.6  # of a control period: how much later than the others a stream may deliver
 SECOND = 10**9
 
 
@@ -35,7 +36,7 @@ class Vigilance:
         """An episode begins: its stamps need not follow the last one's, nor its images differ from them."""
         self._last: dict[str, tuple[int, float]] = {}  # stream -> (stamp, steady) of its last good message
         self._images: dict[str, tuple[Any, np.ndarray]] = {}  # camera -> (data, hand position when it last changed)
-        self._newest = 0
+        self._newest = self._newest_came = 0.0  # the newest stamp of any stream, and when it came
         self._complete: int | None = None
         self.clock_changed = False
 
@@ -51,7 +52,8 @@ class Vigilance:
                 return f"time jumped: {stream} is stamped {ahead:.2f} s ahead"
         self.clock_changed = False
         self._last[stream] = stamp, steady
-        self._newest = max(self._newest, stamp)
+        if stamp > self._newest:
+            self._newest, self._newest_came = stamp, steady
         return ""
 
     def completed(self, stamp: int, images: Mapping[str, Any], hand: np.ndarray) -> str:
@@ -68,13 +70,15 @@ class Vigilance:
                 self._images[camera] = data, hand
         return ""
 
-    def overdue(self) -> bool:
+    def overdue(self, steady: float) -> bool:
         """Whether complete observations have stopped while some stream goes on.
 
-        One that is due is given a control period; what is due follows from the intervals so far, for cameras may be slower
-        than the arm.
+        One that is due, for some stream has it already, is given GRACE of a control period. What is due follows from the
+        intervals so far, for cameras may be slower than the arm.
         """
         if self._complete is None:
             return False
-        usual = median(self._intervals) if self._intervals else self._period
-        return self._newest - self._complete >= max(usual, self._period) + self._period
+        usual = max(median(self._intervals) if self._intervals else 0, self._period)
+        behind = self._newest - self._complete
+        waited = steady - self._newest_came >= GRACE * self._period / SECOND
+        return behind >= usual + self._period or (behind >= usual and waited)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clad_planner.vigilance import JUMP, SECOND, TRAVEL, Vigilance
+from clad_planner.vigilance import GRACE, JUMP, SECOND, TRAVEL, Vigilance
 
 PERIOD = 50_000_000
 HAND = np.zeros(3)
@@ -68,19 +68,26 @@ def joints(watch, step: int) -> None:
     assert watch.stamped("joints", step * PERIOD, step * PERIOD / SECOND) == ""
 
 
-def test_an_observation_is_overdue_one_period_after_it_was_due(watch):
+def overdue(watch, step: int, later: float = 0.0) -> bool:
+    """At the time of a control step, and a share of a control period later."""
+    return watch.overdue((step + later) * PERIOD / SECOND)
+
+
+def test_an_observation_is_overdue_when_another_stream_has_had_it_for_a_while_or_has_the_next(watch):
     joints(watch, 99)  # before the first observation there is nothing to wait for
-    assert not watch.overdue()
+    assert not overdue(watch, 200)
     watch.begin()
     for step in range(4):
         joints(watch, step)
         observe(watch, step, bytes([step]))
+    assert not overdue(watch, 3, later=5.0)  # every stream has stopped: nobody says that anything is due
     joints(watch, 4)
-    assert not watch.overdue()
+    assert not overdue(watch, 4, later=GRACE * 0.9)
+    assert overdue(watch, 4, later=GRACE * 1.1)
     joints(watch, 5)
-    assert watch.overdue()
+    assert overdue(watch, 5)
     observe(watch, 5, b"at last")
-    assert not watch.overdue()
+    assert not overdue(watch, 5)
 
 
 def test_slow_cameras_are_waited_for_as_long_as_they_usually_take(watch):
@@ -88,7 +95,7 @@ def test_slow_cameras_are_waited_for_as_long_as_they_usually_take(watch):
         joints(watch, step)
         if step % 4 == 0:
             observe(watch, step, bytes([step]))
+    assert not overdue(watch, 19, later=0.9)
     joints(watch, 20)
-    assert not watch.overdue()
-    joints(watch, 21)
-    assert watch.overdue()
+    assert not overdue(watch, 20)
+    assert overdue(watch, 20, later=GRACE * 1.1)
