@@ -39,12 +39,20 @@ def test_the_middle_of_a_wide_picture_is_averaged():
 
 @pytest.mark.parametrize(("height", "width", "size"), [(480, 640, 128), (100, 60, 30), (64, 64, 128)])
 def test_the_camera_matrix_follows_the_picture(height, width, size):
-    """A gradient along x: the value at the principal point must be the same before and after."""
-    k = np.array([[50.0, 0, width / 2 + 3], [0, 50.0, height / 2 - 2], [0, 0, 1]])
-    ramp = np.broadcast_to(np.linspace(0, 255, width)[None, :, None], (height, width, 3)).astype(np.uint8)
+    """A point of the world must be in the pixel in which the picture shows it: areas of pixels, not centres, are scaled."""
+    k = np.array([[50.0, 0, width / 2 + 3], [0, 55.0, height / 2 - 2], [0, 0, 1]])
     after = squared_intrinsics(k, height, width, size)
-    small = squared(ramp, size)
-    column = int(round(after[0, 2]))
-    there = np.interp(k[0, 2] + (column - after[0, 2]) * (min(height, width) / size), np.arange(width), ramp[0, :, 0])
-    assert abs(float(small[size // 2, column, 0]) - there) < 3
-    assert after[0, 0] == pytest.approx(50.0 * size / min(height, width)) and after[2, 2] == 1.0
+    side = min(height, width)
+    corner = np.array([(width - side) // 2, (height - side) // 2])
+    for ray in ([0.0, 0.0, 1.0], [0.2, -0.1, 1.0], [-0.3, 0.25, 1.0]):
+        before = (k @ ray)[:2]
+        assert (after @ ray)[:2] == pytest.approx((before + 0.5 - corner) * size / side - 0.5)
+    assert after[2].tolist() == [0, 0, 1]
+
+
+def test_a_bright_pixel_is_where_the_camera_matrix_says():
+    image = np.zeros((240, 320, 3), dtype=np.uint8)
+    image[60:64, 200:204] = 255  # its centre is at (201.5, 61.5)
+    k = squared_intrinsics(np.array([[1.0, 0, 201.5], [0, 1.0, 61.5], [0, 0, 1]]), 240, 320, 60)
+    small = squared(image, 60)
+    assert tuple(np.argwhere(small[..., 0] > 200)[0]) == (k[1, 2], k[0, 2])
