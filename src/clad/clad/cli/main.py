@@ -29,6 +29,7 @@ COMMANDS = {
     "train": "clad.cli.train",
     "export": "clad.cli.export",
     "bench": "clad.cli.bench",
+    "faults": "clad.cli.faults",
     "doctor": "clad.cli.doctor",
     "test": "clad.cli.test",
 }
