@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from clad.errors import UsageError
+from clad.sim.expert.goals import in_order
 from clad.sim.expert.noise import ActionNoise, Kick, Mishaps, sample_mishaps
-from clad.sim.expert.operator import Operator
-from clad.sim.expert.tasks import EXPERTS, run_expert, script_for
+from clad.sim.expert.operator import OPEN, Operator
+from clad.sim.expert.tasks import EXPERTS, Outcome, run_expert, script_for
+from clad.sim.expert.trial import table, try_expert
 from clad.sim.libero_env import LiberoEnv
+from clad.sim.suites import task_info
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +81,50 @@ def test_an_early_close_is_followed_by_opening_again(env):
     assert np.abs(trace[after].observation.gripper_position).sum() < 0.01  # it holds nothing
 
 
+def test_a_kick_ends_before_the_arm_is_straight(env):
+    """With the elbow past straight the controller cannot bend it again: such an episode would be lost."""
+    env.reset_sampled(105)
+    elbow = []
+    out = Kick(start=0, steps=60, motion=np.array([1.0, 0, 0.3, 0, 0, 0]))
+    mishaps = Mishaps(kicks=(out,))
+    op = Operator(env, max_steps=100, mishaps=mishaps, on_step=lambda t: elbow.append(t.observation.joint_position[3]))
+    op.act(np.zeros(6), OPEN)
+    assert 15 < op.steps < 40
+    home = op.hand - [0.15, 0, 0.1]
+    for _ in range(30):
+        op.act(np.append(op.toward(home), np.zeros(3)), OPEN)
+    assert np.linalg.norm(op.hand - home) < 0.06 and max(elbow) < -0.7
+
+
+def test_goals_in_an_order_that_works():
+    """The stove is turned on before its burner is full, a door is closed behind what belongs inside."""
+    place, turn = ("on", "moka_pot_1", "flat_stove_1_cook_region"), ("turnon", "flat_stove_1")
+    assert in_order([place, turn]) == [turn, place]
+    close, put = ("close", "microwave_1"), ("in", "white_yellow_mug_1", "microwave_1_heating_region")
+    assert in_order([close, put]) == [put, close]
+    with pytest.raises(UsageError, match="open white_cabinet_1"):
+        in_order([("open", "white_cabinet_1_top_region")])
+
+
+def test_every_task_with_an_expert_has_a_skill_for_each_of_its_goals():
+    import libero.libero.envs.bddl_utils as bddl
+
+    for suite, known in EXPERTS.items():
+        for task in known:
+            goals = bddl.robosuite_parse_problem(str(task_info(suite, task).bddl))["goal_state"]
+            assert in_order(map(tuple, goals)), (suite, task)
+    assert set(EXPERTS["libero_10"]) == set(range(10))
+
+
+def test_table_of_trials():
+    tried = [Outcome(success=True, reason="success", steps=100 + 10 * i) for i in range(9)]
+    tried.append(Outcome(success=False, reason="step limit", steps=520))
+    row = table({("libero_10", 3): tried}).splitlines()[-1]
+    assert row == "| libero_10 | 3 | 9/10 | 59.6-98.2 % | 140 | step limit |"
+    with pytest.raises(UsageError, match="no scripted expert"):
+        next(try_expert("libero_90", 3, [500]))
+
+
 def test_noise_is_on_the_executed_action_alone_and_correlated():
     noise = ActionNoise(np.random.default_rng(4))
     action = np.array([0.1, 0, -0.1, 0, 0, 0, 1.0])
@@ -96,5 +143,5 @@ def test_share_of_clean_and_disturbed_episodes():
 
 
 def test_task_without_an_expert_is_refused():
-    with pytest.raises(UsageError, match="libero_10 5"):
+    with pytest.raises(UsageError, match="libero_10 0, 1"):
         script_for("libero_goal", 0)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 
+from clad.errors import UsageError
 from clad.sim.expert.basket import into_basket
 from clad.sim.expert.book import into_caddy
 from clad.sim.expert.drawer import close_drawer, into_drawer
 from clad.sim.expert.microwave import close_microwave, into_microwave
-from clad.sim.expert.operator import OPEN, EpisodeOver, Operator
+from clad.sim.expert.operator import OPEN, Operator
 from clad.sim.expert.placing import set_down
 from clad.sim.expert.stove import turn_on
 
@@ -32,7 +33,7 @@ _ATTEMPTS = 12
 
 def pursue(op: Operator) -> None:
     """Attempt the first goal that does not hold, look again, and so on, until all hold."""
-    goals = sorted(op.scene.goals, key=_rank)
+    goals = in_order(op.scene.goals)
     for _ in range(_ATTEMPTS):
         goal = next((goal for goal in goals if not op.scene.holds(*goal)), None)
         if goal is None:
@@ -42,8 +43,14 @@ def pursue(op: Operator) -> None:
             op.stay(4, OPEN)  # it may still be falling
 
 
+def in_order(goals: Iterable[Goal]) -> list[Goal]:
+    """The goals in the order in which they are pursued. Raises UsageError for one that no skill reaches."""
+    return sorted(goals, key=_rank)
+
+
 def _rank(goal: Goal) -> int:
     for rank, (pattern, _) in enumerate(_SKILLS):
         if len(pattern) == len(goal) and all(map(fnmatchcase, goal, pattern)):
             return rank
-    raise EpisodeOver(False, f"no skill for the goal {' '.join(goal)}")
+    known = ", ".join(" ".join(pattern) for pattern, _ in _SKILLS)
+    raise UsageError(f"no expert skill for the goal '{' '.join(goal)}'", f"There are skills for: {known}")

@@ -10,7 +10,10 @@ from clad.sim.expert.operator import CLOSED, OPEN, EpisodeOver, Operator, pointi
 # the opening is 14 cm high, too low for mug and hand from above: grip the vertical bar of the handle with the hand
 # tilted, so that only the mug enters
 _TILTED = Rotation.from_euler("x", 50, degrees=True).as_matrix() @ pointing_down(np.pi / 2)
-_HANDLE = np.array([0.0, -0.066, 0.058])  # from the mug's origin
+_HANDLE = np.array([0.0, -0.066, 0.058])  # from the mug's origin, for a mug at its usual yaw
+_USUAL_YAW = -np.pi / 2
+_FARTHEST_TURN = 0.9  # rad; a handle farther round is out of the hand's way
+_FULL_GRIP = 0.0165  # m between the fingers that have the bar between them, not its edge
 _FLOOR = 0.072  # m from the heating region's centre down to the floor
 # the mug's origin on its way in, from the centre of the opening's floor. First right of the door, which may stand open by
 # little more than 70 degrees and is where the hand's left end passes, then left: the right wall is near.
@@ -48,26 +51,30 @@ def _bring(op: Operator, mug: str, to: np.ndarray) -> bool:
 
 
 def _take(op: Operator, mug: str) -> bool:
-    """Grip the handle and lift; whether the mug hangs straight from the hand. Else the hand is open and clear of it."""
-    if not op.scene.upright(mug):
-        raise EpisodeOver(False, f"{mug} fell over")
+    """Grip the handle and lift; whether the mug hangs safely from the hand. Else the hand is open and clear of it."""
+    turn = (op.scene.yaw(mug) - _USUAL_YAW + np.pi) % (2 * np.pi) - np.pi
+    if not op.scene.upright(mug) or abs(turn) > _FARTHEST_TURN:
+        raise EpisodeOver(False, f"{mug} fell over or turned its handle away")
+    turned = Rotation.from_euler("z", turn)
+    rotation = turned.as_matrix() @ _TILTED
 
-    def handle(*back: float):
-        return lambda: op.scene.position(mug) + _HANDLE + [0.0, *back]
+    def handle(back: float = 0.0, up: float = 0.0):
+        return lambda: op.scene.position(mug) + turned.apply(_HANDLE + [0.0, -back, up])
 
-    op.move(handle(-0.09, 0.12), _TILTED, OPEN, tolerance=0.015, limit=90)
-    op.move(handle(-0.04, 0.04), _TILTED, OPEN, tolerance=0.008)
-    op.move(handle(0.0, 0.0), _TILTED, OPEN, tolerance=0.006)
+    op.move(handle(0.09, 0.12), rotation, OPEN, tolerance=0.015, limit=90)
+    op.move(handle(0.04, 0.04), rotation, OPEN, tolerance=0.008)
+    op.move(handle(), rotation, OPEN, tolerance=0.006)
     height = op.scene.position(mug)[2]
-    if np.linalg.norm(handle(0.0, 0.0)() - op.hand) < 0.015 and op.close():
-        op.move(op.hand + [0.0, 0.0, 0.10], _TILTED, CLOSED, tolerance=0.02)
+    if np.linalg.norm(handle()() - op.hand) < 0.015 and op.close():
+        op.move(op.hand + [0.0, 0.0, 0.10], rotation, CLOSED, tolerance=0.02)
         lifted = op.scene.position(mug)[2] > height + 0.03
-        if lifted and abs(op.scene.position(mug)[0] - op.hand[0]) < 0.03:
+        straight = np.linalg.norm((handle()() - op.hand)[:2]) < 0.03
+        if lifted and straight and op.opening > _FULL_GRIP:
             return True
         if lifted:
-            op.move(op.hand - [0.0, 0.0, 0.098], _TILTED, CLOSED, tolerance=0.005)
+            op.move(op.hand - [0.0, 0.0, 0.098], rotation, CLOSED, tolerance=0.005)
     op.open()
-    op.move(op.hand + [0.0, -0.04, 0.08], _TILTED, OPEN, tolerance=0.02, limit=30)
+    op.move(op.hand + turned.apply([0.0, -0.04, 0.08]), rotation, OPEN, tolerance=0.02, limit=30)
     return False
 
 

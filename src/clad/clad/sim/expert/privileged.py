@@ -8,7 +8,6 @@ import numpy as np
 from clad.sim.libero_env import LiberoEnv
 
 _COLLISION_GROUP = 0
-_LONGEST_REACH = 0.67  # m from shoulder to wrist; 0.705 when straight
 
 
 class Privileged:
@@ -22,7 +21,6 @@ class Privileged:
         self._domain = env.upstream.env
         self.model, self.data = env.model, env.data
         self._site = self._id(mujoco.mjtObj.mjOBJ_SITE, self._domain.robots[0].controller.eef_name)
-        self._shoulder, self._wrist = (self._id(mujoco.mjtObj.mjOBJ_BODY, f"robot0_link{i}") for i in (2, 6))
         named = {**self._domain.objects_dict, **self._domain.fixtures_dict}
         self._bodies = {name: self._subtree(obj.root_body) for name, obj in named.items()}
 
@@ -40,9 +38,8 @@ class Privileged:
 
     @property
     def stretched(self) -> bool:
-        """Whether the arm is nearly straight. From there the controller cannot bend it again: stay out of it."""
-        reach = self.data.xpos[self._wrist] - self.data.xpos[self._shoulder]
-        return bool(np.linalg.norm(reach) > _LONGEST_REACH)
+        """Whether the elbow is on its way to straight (-0.47 rad), from where the controller cannot bend it back."""
+        return self.joint("robot0_joint4") > -1.25
 
     # --- the task
 
