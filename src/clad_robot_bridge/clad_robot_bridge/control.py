@@ -227,17 +227,19 @@ class Control:
     def _tell(self, run: Run, native: np.ndarray, now: int, **more) -> None:
         # by the clock, so that a step means the same to the planner; a step never comes twice
         step = max((now - run.start + self._period // 4) // self._period, run.steps)
-        if run.steps == 0:  # the first picture was some steps old: until now the arm stood
-            stood, why = hold_action(self._contract.action, run.gripper), "before the first control step"
-            for i in range(step):
-                at = run.start + i * self._period
-                hold = ExecutedAction.SOURCE_HOLD
-                self._streams.executed(stood, stamp=at, episode=run.id, step=i, source=hold, reason=why)
-        self._streams.executed(native, stamp=now, episode=run.id, step=step, **more)
-        run.actions.update(np.asarray(native, dtype=np.float64).tobytes())
-        run.steps, run.last = step + 1, now
+        idle = hold_action(self._contract.action, run.gripper)
+        why = "a control step came too late" if run.steps else "before the first control step"
+        for missed in range(run.steps, step):
+            at = run.start + missed * self._period
+            self._execute(run, idle, missed, at, source=ExecutedAction.SOURCE_HOLD, reason=why)
+        self._execute(run, native, step, now, **more)
         if run.steps >= run.max_steps:
             self.finish(EpisodeStatus.TIMEOUT, f"step limit {run.max_steps} reached", now)
+
+    def _execute(self, run: Run, native: np.ndarray, step: int, stamp: int, **more) -> None:
+        self._streams.executed(native, stamp=stamp, episode=run.id, step=step, **more)
+        run.actions.update(np.asarray(native, dtype=np.float64).tobytes())
+        run.steps, run.last = step + 1, stamp
 
     def _send(self, verdict: Verdict, now: int) -> None:
         if verdict.command is not None:

@@ -2,13 +2,15 @@
 
 One bag is one episode. Row t is what was published with the stamp at which executed action t began to act: joints, hand
 pose and, where the robot was looked at, images. In lock-step that is every `execute_steps` control steps; between two
-looks a row holds the last images and `image_valid` is False.
+looks a row holds the last images and `image_valid` is False. On an arm, whose cameras and joints have stamps of their own,
+row t is the newest that was known then.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +30,7 @@ from clad.errors import CladError
 NAME = "episode_0"  # of a bag's only episode
 JOINT_STATES, EE_POSE, EXECUTED_ACTION, EPISODE = "/joint_states", "/ee_pose", "/executed_action", "/episode"
 OUTCOMES = ("idle", "running", "success", "timeout", "aborted")  # EpisodeStatus.phase
+ARM_LATE = 3.0  # control periods that a state may be older than the action that it led to, on an arm
 _SOURCE_HOLD = 2  # ExecutedAction.source
 _SECOND = 10**9
 _DAMAGE = (McapError, CRCValidationError, struct.error, zstandard.ZstdError, ValueError, EOFError)
@@ -73,9 +76,10 @@ def read_episode(path: Path, name: str, contract: RobotContract) -> Episode:
     if status.action_hash and status.action_hash != hashlib.sha256(executed.tobytes()).hexdigest():
         raise CladError(f"{path}: the actions do not add up to the episode's action_hash", "The bag was altered")
     stamps = [_stamp(message) for message in actions]
-    joints = [_at(path, JOINT_STATES, bag.joints, step, stamp) for step, stamp in enumerate(stamps)]
-    poses = [_at(path, EE_POSE, bag.poses, step, stamp).pose for step, stamp in enumerate(stamps)]
-    images, looked = _images(path, bag, stamps, contract)
+    late = round(ARM_LATE * contract.control_period * _SECOND) if status.protocol == "robot" else 0
+    joints = _at_steps(path, JOINT_STATES, bag.joints, stamps, late)
+    poses = [message.pose for message in _at_steps(path, EE_POSE, bag.poses, stamps, late)]
+    images, looked = _images(path, bag, stamps, late, contract)
     outcome = OUTCOMES[status.phase] if status.phase != OUTCOMES.index("running") else "cut off"
     held = np.array([message.source == _SOURCE_HOLD for message in actions])
     return Episode(
@@ -141,16 +145,33 @@ def _status(path: Path, bag: _Bag):
     return told[-1]
 
 
-def _at(path: Path, topic: str, messages: dict[int, Any], step: int, stamp: int):
-    if stamp not in messages:
-        raise CladError(f"{path}: {topic}: nothing at step {step} (stamp {stamp} ns)", "The recorder lost a message")
-    return messages[stamp]
+def _at_steps(path: Path, topic: str, messages: dict[int, Any], stamps: list[int], late: int) -> list:
+    """What was known at each action: in the simulator of its very stamp, on an arm at most `late` ns older."""
+    known, found = sorted(messages), []
+    for step, stamp in enumerate(stamps):
+        at = bisect_right(known, stamp) - 1
+        if at < 0 or known[at] < stamp - late:
+            raise CladError(
+                f"{path}: {topic}: nothing at step {step} (stamp {stamp} ns)", "The recorder lost a message"
+            )
+        found.append(messages[known[at]])
+    return found
 
 
 def _images(
-    path: Path, bag: _Bag, stamps: list[int], contract: RobotContract
+    path: Path, bag: _Bag, stamps: list[int], late: int, contract: RobotContract
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Camera -> (T, H, W, 3) with the last look held, and (T,) where all cameras looked."""
+    """Camera -> (T, H, W, 3) with the last look held, and (T,) where all cameras looked.
+
+    A picture belongs to the first action that is not older, if that is at most `late` ns younger.
+    """
+    for camera, taken in bag.images.items():
+        first = {stamp: bisect_left(stamps, stamp) for stamp in sorted(taken)}
+        bag.images[camera] = {
+            stamps[step]: taken[stamp]
+            for stamp, step in first.items()
+            if step < len(stamps) and stamps[step] - stamp <= late
+        }
     looked = np.array([all(stamp in bag.images[camera] for camera in contract.cameras) for stamp in stamps])
     if not looked[0]:
         topics = ", ".join(f"/{c}/image_raw" for c in contract.cameras if stamps[0] not in bag.images[c])

@@ -86,3 +86,38 @@ def test_fingerprint_follows_the_actions(tmp_path):
     assert fingerprint(a, "episode_0") == fingerprint(b, "episode_0") != fingerprint(c, "episode_0")
     with pytest.raises(CladError, match="no bag"):
         episode_names(tmp_path)
+
+
+def of_an_arm(stream, delay_ms, protocol="robot"):
+    """The same messages from an arm: each action begins some time after what it was decided on."""
+    for topic, kind, message in stream:
+        if topic == "/executed_action":
+            stamp = message["header"]["stamp"]
+            late = stamp["sec"] * 10**9 + stamp["nanosec"] + delay_ms * 10**6
+            message = {
+                **message,
+                "header": {**message["header"], "stamp": {"sec": late // 10**9, "nanosec": late % 10**9}},
+            }
+        elif topic == "/episode":
+            message = {**message, "protocol": protocol}
+        yield topic, kind, message
+
+
+def test_on_an_arm_a_row_is_the_newest_that_was_known(tmp_path):
+    simulated = read_episode(write_bag(tmp_path / "sim", messages(data())), "episode_0", CONTRACT)
+    for delay in (3, 37):
+        path = write_bag(tmp_path / f"arm{delay}", of_an_arm(messages(data()), delay))
+        episode = read_episode(path, "episode_0", CONTRACT)
+        for name in ("joint_position", "ee_position", "executed", "image_valid"):
+            assert np.array_equal(getattr(episode, name), getattr(simulated, name)), name
+        assert np.array_equal(episode.images["wrist"], simulated.images["wrist"])
+        assert episode.meta["protocol"] == "robot"
+
+
+def test_a_state_that_is_too_old_is_none_and_in_the_simulator_only_its_own_stamp_counts(tmp_path):
+    frozen = [m for m in of_an_arm(messages(data()), 10) if m[0] != "/joint_states"]
+    first = next(m for m in messages(data()) if m[0] == "/joint_states")
+    with pytest.raises(CladError, match="/joint_states: nothing at step 3"):  # 3 periods and 10 ms after the only one
+        read_episode(write_bag(tmp_path / "frozen", [first, *frozen]), "episode_0", CONTRACT)
+    with pytest.raises(CladError, match="/joint_states: nothing at step 0"):
+        read_episode(write_bag(tmp_path / "sim", of_an_arm(messages(data()), 10, "exact")), "episode_0", CONTRACT)
