@@ -136,9 +136,10 @@ def _one_publisher(rig: Rig) -> None:
 def _best_effort(rig: Rig) -> None:
     """From the next image on, which then is the first that is not heard."""
     relay = rig.relays[rig.observations[CAMERA]]
+    take_over = relay.prepare(QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT))
 
     def change(data: bytes) -> list[bytes]:
-        relay.offer(QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT))
+        take_over()
         rig.note_harm()
         relay.tamper = None
         return [data]
@@ -147,7 +148,7 @@ def _best_effort(rig: Rig) -> None:
 
 
 def _reliable(rig: Rig) -> None:
-    rig.relays[rig.observations[CAMERA]].offer()
+    rig.relays[rig.observations[CAMERA]].restore()
 
 
 WIRE_FAULTS: tuple[Fault, ...] = (

@@ -55,10 +55,20 @@ class Relay:
         for item in out:
             self._publisher.publish(item)
 
-    def offer(self, qos: QoSProfile | None = None) -> None:
-        """Publish with another QoS from now on; without one, with the topic's own again."""
+    def prepare(self, qos: QoSProfile) -> Callable[[], None]:
+        """A publisher with another QoS, which takes over when the returned function is called; `restore` ends that."""
+        other = self._node.create_publisher(self._message, relayed(self._topic), qos)
+
+        def take_over() -> None:
+            self._node.destroy_publisher(self._publisher)
+            self._publisher = other
+
+        return take_over
+
+    def restore(self) -> None:
+        """Publish with the topic's own QoS again."""
         self._node.destroy_publisher(self._publisher)
-        self._publisher = self._node.create_publisher(self._message, relayed(self._topic), qos or self._qos)
+        self._publisher = self._node.create_publisher(self._message, relayed(self._topic), self._qos)
 
     def old(self, messages: int) -> bytes:
         """The message that was published so many before the newest, or the oldest that is kept."""

@@ -60,6 +60,7 @@ class Inbox:
     def __init__(self, period: int) -> None:
         self._period = period
         self._episode: Episode | None = None
+        self._newest = 0  # number of the last episode that began
         self._actions: dict[int, dict[int, np.ndarray]] = {}  # episode -> step -> native action
         self._handed_over = 0  # actions of the present episode before this step are with the planner
         self._observation: tuple[int, dict[str, Any]] | None = None
@@ -69,13 +70,17 @@ class Inbox:
         """The episode that is running, or None."""
         return self._episode
 
-    def begin(self, episode: Episode) -> bool:
-        """An episode runs. False when it was told again (a repeated status); then nothing changes."""
-        if self._episode is not None and self._episode.id == episode.id:
+    def begin(self, episode: Episode, restarted: bool = False) -> bool:
+        """An episode runs. False when it was told again (a repeated status); then nothing changes.
+
+        restarted: the robot's clock says that this is another episode, however alike it looks.
+        """
+        if self._episode == episode and not restarted:
             return False
-        self._episode = episode
+        again = episode.id <= self._newest  # a robot that was started again counts from one again
+        self._actions = {} if again else {i: a for i, a in self._actions.items() if i >= episode.id}
+        self._episode, self._newest = episode, episode.id
         self._handed_over = 0
-        self._actions = {i: a for i, a in self._actions.items() if i >= episode.id}
         return True
 
     def forget_observation(self) -> None:

@@ -119,7 +119,8 @@ class PlannerNode(CladNode):
                     instruction=message.instruction,
                     seed=message.seed,
                     lockstep=message.mode == "lockstep",
-                )
+                ),
+                restarted=self._vigilance.clock_changed,
             )
             if begun:
                 self._begin()

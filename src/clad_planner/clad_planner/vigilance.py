@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 JUMP = 2.0  # s by which a stamp may run ahead of the steady clock: an episode may begin one second after the last
-TRAVEL = 0.002  # m that the hand moves at most while a working camera's image stays the same
+TRAVEL = 0.001  # m that the hand moves at most while a working camera's image stays the same
 GRACE = 0.6  # of a control period: how much later than the others a stream may deliver
 SECOND = 10**9
 

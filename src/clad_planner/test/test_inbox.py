@@ -70,6 +70,22 @@ def test_nothing_of_the_last_episode_reaches_the_next():
     assert inbox.job().executed[0][1][0] == 9.0
 
 
+def test_a_robot_that_was_started_again_counts_from_one_again():
+    inbox = Inbox(PERIOD)
+    inbox.begin(EPISODE)
+    inbox.executed(EPISODE.id, 0, action(1))
+    assert not inbox.begin(EPISODE)  # told again
+    assert inbox.begin(dataclasses.replace(EPISODE, id=1))
+    inbox.executed(1, 0, action(2))
+    later = dataclasses.replace(EPISODE, start=EPISODE.start + 10**9)
+    assert inbox.begin(later)
+    inbox.observed(stamp(1, later), {})
+    assert inbox.job() is None  # the action that is known was another episode's of the same number
+    inbox.executed(later.id, 0, action(3))
+    assert inbox.job().executed[0][1][0] == 3.0
+    assert inbox.begin(later, restarted=True)  # the same words again, by another clock
+
+
 def test_an_episode_that_has_ended_is_not_planned():
     inbox = Inbox(PERIOD)
     inbox.begin(EPISODE)

@@ -101,15 +101,17 @@ class ChunkExecutor:
             return "not_finite"
         if chunk.obs_stamp > now:
             return "future"
+        restarted = last is not None and (
+            chunk.publisher != last.publisher or (chunk.seq < last.seq and chunk.obs_stamp > last.obs_stamp)
+        )
+        if last is not None and not restarted and chunk.seq <= last.seq:
+            return "replayed"  # before its age is looked at: an old message again says nothing of the present
         if now >= chunk.end:
             return "late"
         if last is None:
             return ""
-        restarted = chunk.publisher != last.publisher or (chunk.seq < last.seq and chunk.obs_stamp > last.obs_stamp)
         if restarted and now < last.end:
             return "other_publisher"
-        if not restarted and chunk.seq <= last.seq:
-            return "replayed"
         if chunk.obs_stamp < last.obs_stamp:
             return "out_of_order"
         if self._sync and chunk.obs_stamp < last.end:
