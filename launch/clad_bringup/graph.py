@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from ament_index_python.packages import get_package_share_directory
 
+import clad
 from clad.cli.options import MODES, OPTIONS, PRECISIONS, PROTOCOLS, PROVIDERS, VISUALS
 from clad.cli.outputs import new_folder
 from clad.errors import UsageError, unknown_name
@@ -213,21 +214,32 @@ def robot_graph(args: Mapping[str, str] | None = None) -> list[NodeSpec]:
     An empty model is the first that was trained for the robot. Raises UsageError as sim_graph does, and for an unknown
     robot or one without a driver; CladError when there is no model for it.
     """
-    from clad.contract import load_contract  # needs NumPy, which launch files of the simulator can do without
-
     values = _values(args or {}, ROBOT_ARGUMENTS)
     robot = values.pop("robot")
     values["contract"] = "fake" if robot == "loopback" else robot
-    contract = load_contract(values["contract"])
-    if contract.driver is None:
-        raise UsageError(f"robot {robot} has no driver", "Use clad sim for LIBERO; robots: fake, loopback, franka, ur")
-    bundle = find_bundle(values["model"], contract.name)
-    values.update(model=str(bundle.absolute()), suite=contract.name, task=0, bridge="robot_bridge")
+    name = _name_of_arm(values["contract"])
+    bundle = find_bundle(values["model"], name)
+    values.update(model=str(bundle.absolute()), suite=name, task=0, bridge="robot_bridge")
     values.update(protocol="robot", mode="free-run", visuals="camera", camera_rate=0.0, real_time_factor=1.0)
     order = [*_ROBOT]
     if robot in _DRIVERS:
         order.insert(order.index("robot_bridge"), _DRIVERS[robot])
     return _graph(order, _with_paths(values, "robot"), parameter_file("robot"))
+
+
+def _name_of_arm(contract: str) -> str:
+    """The name in a contract that has a driver. The file's other faults are told by the nodes, which load all of it.
+
+    Not `load_contract`: it needs NumPy, which what resolves a launch file may lack.
+    """
+    shipped = Path(clad.__file__).parent / "contract" / "robots"
+    file = Path(contract) if contract.endswith((".yaml", ".yml")) else shipped / f"{contract}.yaml"
+    if not file.is_file():
+        raise unknown_name("robot", contract, ["loopback", *(f.stem for f in shipped.glob("*.yaml"))])
+    body = yaml.safe_load(file.read_bytes())
+    if not isinstance(body, dict) or "driver" not in body:
+        raise UsageError(f"robot {contract} has no driver", "Use clad sim for LIBERO; arms: fake, loopback, franka, ur")
+    return str(body.get("name", ""))
 
 
 def _with_paths(values: dict[str, Any], command: str) -> dict[str, Any]:

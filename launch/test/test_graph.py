@@ -155,8 +155,8 @@ def python310() -> Path | None:
     return next((f for f in folders if (f / "libpython3.10.so.1.0").is_file()), None)
 
 
-def resolve(tmp_path: Path, args: dict[str, str]) -> tuple[subprocess.CompletedProcess, Path]:
-    """`sim.launch.py` resolved by play_launch, in tmp_path."""
+def resolve(tmp_path: Path, args: dict[str, str], file: str = "sim") -> tuple[subprocess.CompletedProcess, Path]:
+    """`sim.launch.py` or another file resolved by play_launch, in tmp_path."""
     if (folder := python310()) is None:
         pytest.skip("play_launch needs libpython3.10.so.1.0, which this machine lacks")
     if (tool := shutil.which("play_launch")) is None:
@@ -169,7 +169,7 @@ def resolve(tmp_path: Path, args: dict[str, str]) -> tuple[subprocess.CompletedP
     }
     out = tmp_path / "model.yaml"
     given = [f"{name}:={value}" for name, value in args.items()]
-    dump = [tool, "dump", "launch", "-o", str(out), "clad_bringup", "sim.launch.py", *given]
+    dump = [tool, "dump", "launch", "-o", str(out), "clad_bringup", f"{file}.launch.py", *given]
     return subprocess.run(dump, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60), out
 
 
@@ -187,6 +187,18 @@ def test_both_launchers_start_the_same_nodes_with_the_same_parameters(tmp_path, 
         assert {k: type(v) for k, v in node["params"].items()} == {k: type(v) for k, v in spec.parameters.items()}
         assert [tuple(r) for r in node.get("remaps", [])] == list(spec.remappings)
         assert node["on_exit"] == "shutdown"
+
+
+def test_robot_launch_starts_the_graph_of_the_arm(tmp_path):
+    for args in ({"out": "runs", "robot": "loopback"}, CHANGED_ROBOT):
+        done, out = resolve(tmp_path, args, "robot")
+        assert done.returncode == 0, done.stderr
+        nodes = yaml.safe_load(out.read_text())["structure"]["nodes"]
+        described = {f"/{spec.name}": spec for spec in robot_graph(args)}
+        assert set(nodes) == set(described)
+        for name, spec in described.items():
+            assert (nodes[name]["pkg"], nodes[name]["exec"]) == (spec.package, spec.executable)
+            assert nodes[name]["params"] == spec.parameters
 
 
 def test_the_launch_file_declares_its_choices(tmp_path):
