@@ -19,9 +19,10 @@ from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from std_srvs.srv import Trigger
+from std_msgs.msg import Bool
 
 from clad.errors import CladError, UsageError, unknown_name
+from clad_interfaces.msg import SafetyStatus
 from clad_manager.order import ACTIVE, AFTER, GONE, REFUSED, UNKNOWN, next_transitions
 from clad_ros import topics
 from clad_ros.diagnostics import Diagnostics
@@ -37,11 +38,12 @@ _TRANSITIONS = {
 
 
 class Managed:
-    """What is known of one node. changed, heard: monotonic s of the last transition and heartbeat."""
+    """What is known of one node. changed, heard: monotonic s of the last transition and heartbeat. alive: ever heard."""
 
     def __init__(self, node: Manager, name: str) -> None:
         self.name, self.state, self.pending, self.words = name, UNKNOWN, False, ""
         self.changed = self.heard = time.monotonic()
+        self.alive = False
         self.get = node.create_client(GetState, f"/{name}/get_state")
         self.change = node.create_client(ChangeState, f"/{name}/change_state")
         node.create_subscription(
@@ -51,6 +53,10 @@ class Managed:
             topics.HEARTBEAT_QOS,
             event_callbacks=SubscriptionEventCallbacks(liveliness=partial(node.on_liveliness, self)),
         )
+
+    @property
+    def ready(self) -> bool:
+        return self.state == ACTIVE and self.alive
 
 
 class Manager(Node):
@@ -74,7 +80,9 @@ class Manager(Node):
         self.failure: CladError | None = None
         self._begun, self._up = time.monotonic(), False
         self._diagnostics = Diagnostics(self)
-        self._emergency_stop = self.create_client(Trigger, topics.EMERGENCY_STOP)
+        self._stopping = False  # until the bridge says that it has stopped
+        self._button = self.create_publisher(Bool, topics.ESTOP, topics.ESTOP_QOS)
+        self.create_subscription(SafetyStatus, topics.SAFETY_STATUS, self._on_safety_status, topics.SAFETY_STATUS_QOS)
         self.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, topics.DIAGNOSTICS_QOS)
         self._nodes = {name: Managed(self, name) for name in self.value("nodes")}
         self.create_timer(TICK, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -85,7 +93,7 @@ class Manager(Node):
     # --- what is heard
 
     def on_heartbeat(self, managed: Managed, message: State) -> None:
-        managed.heard = time.monotonic()
+        managed.heard, managed.alive = time.monotonic(), True
         if managed.state == GONE:
             self._back(managed)
         elif not managed.pending and managed.heard - managed.changed > SETTLED and managed.state != REFUSED:
@@ -102,10 +110,16 @@ class Manager(Node):
             if status.name in self._nodes and status.level == DiagnosticStatus.ERROR:
                 self._nodes[status.name].words = status.message
 
+    def _on_safety_status(self, message: SafetyStatus) -> None:
+        if message.state == SafetyStatus.ESTOP:
+            self._stopping = False
+
     # --- what is done
 
     def _tick(self) -> None:
         now = time.monotonic()
+        if self._stopping:
+            self._button.publish(Bool(data=True))
         for managed in self._nodes.values():
             if managed.state == UNKNOWN and not managed.pending and managed.get.service_is_ready():
                 self._ask(managed, managed.get, GetState.Request(), self._on_state)
@@ -115,13 +129,15 @@ class Manager(Node):
         if not self._up or self.value("recover"):
             for name, transition in next_transitions(states, list(self._nodes)):
                 self._change(self._nodes[name], transition)
-        if all(state == ACTIVE for state in states.values()):
+        # whose heartbeat has not been heard, its loss would not be heard either
+        unready = {m.name: m.state if m.alive else f"{m.state}, not heard" for m in self._nodes.values() if not m.ready}
+        if not unready:
             if not self._up:
                 self._up = True
                 self.get_logger().info(f"all nodes are active: {', '.join(states)}")
             self._diagnostics.ok("all nodes are active", **states)
             return
-        missing = ", ".join(f"{name} is {state}" for name, state in states.items() if state != ACTIVE)
+        missing = ", ".join(f"{name} is {state}" for name, state in unready.items())
         if self._up:
             self._diagnostics.error(missing, **states)
             return
@@ -155,12 +171,13 @@ class Manager(Node):
     def _lost(self, managed: Managed, words: str) -> None:
         if managed.state == GONE:
             return
-        managed.state = GONE
+        managed.state, managed.alive = GONE, False
         self.get_logger().error(words)
         if not self._up:
             return
-        if self._on_loss != "report" and self._emergency_stop.service_is_ready():
-            self._emergency_stop.call_async(Trigger.Request())
+        if self._on_loss != "report":
+            self._stopping = True
+            self._button.publish(Bool(data=True))
         if self._on_loss == "halt":
             for other in reversed(self._nodes.values()):
                 if other.state == ACTIVE:
