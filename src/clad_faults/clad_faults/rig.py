@@ -153,8 +153,20 @@ class Rig:
         lines = (self._folder / f"{name}.log").read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "(it said nothing)"
 
+    def start_again(self) -> None:
+        """End what is left of the graph and start all of it."""
+        self._end_all()
+        self.start_all()
+
     def close(self) -> None:
-        """End every process, the newest first, and the thread."""
+        """End every process, and the thread."""
+        self._end_all()
+        self._executor.shutdown(timeout_sec=5.0)
+        self._thread.join(5.0)
+        self.node.destroy_node()
+
+    def _end_all(self) -> None:
+        """The newest first."""
         for process in reversed(self._processes.values()):
             if process.poll() is None:
                 process.send_signal(signal.SIGINT)
@@ -164,9 +176,6 @@ class Rig:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._executor.shutdown(timeout_sec=5.0)
-        self._thread.join(5.0)
-        self.node.destroy_node()
 
     # --- what happens
 

@@ -75,7 +75,7 @@ def bridge_killed(rig: Rig) -> Row:
     rig.kill(rig.bridge)
     time.sleep(0.5)
     last = to_ns(rig.steps[-1][1].header.stamp) + rig.period
-    rig.restart(rig.bridge)
+    rig.start_again()
     rig.begin_episode()
     return Row(
         name="bridge_killed",
@@ -83,7 +83,7 @@ def bridge_killed(rig: Rig) -> Row:
         detected_after_periods=max(last - at, 0) / rig.period,
         state="no further command; the driver brakes to its hold",
         recovered=rig.recovers(),
-        recovery="start the bridge again and begin another episode",
+        recovery="start the graph again and begin another episode",
         evidence="the last command ends with its control period",
     )
 

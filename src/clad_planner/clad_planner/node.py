@@ -26,6 +26,7 @@ from clad_ros.node import CladNode, run_node
 from clad_ros.stamps import control_period_ns, to_ns
 from clad_ros.worker import Worker
 
+LOOKS = 5  # a control period
 JOINTS, POSE = "joint_states", "ee_pose"
 
 
@@ -95,7 +96,10 @@ class PlannerNode(CladNode):
             self._entities.append(subscribe(Image, topics.image_topic(camera), callback, topics.IMAGE_QOS))
         # started again at every plan: it fires when the next one may be made. The steady clock, whatever sim time does
         self._period = 1.0 / rate
-        self._timer = self.create_timer(self._period, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self.create_timer(self._period, self._on_timer, clock=steady)
+        # whether an observation is overdue is looked at several times a control period
+        self._watch = self.create_timer(self._contract.control_period / LOOKS, self._on_timer, clock=steady)
         self.diagnostics.set(model=self._bundle.id, provider=self.value("provider"), precision=self.value("precision"))
 
     def release(self) -> None:
@@ -103,6 +107,7 @@ class PlannerNode(CladNode):
             self._worker.close()
             self._worker = None
             self.destroy_timer(self._timer)
+            self.destroy_timer(self._watch)
             for entity in self._entities:
                 self.destroy_subscription(entity)
             self.destroy_lifecycle_publisher(self._publisher)

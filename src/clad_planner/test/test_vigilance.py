@@ -90,6 +90,18 @@ def test_an_observation_is_overdue_when_another_stream_has_had_it_for_a_while_or
     assert not overdue(watch, 5)
 
 
+def test_stamps_that_jitter_make_no_observation_overdue_nor_hide_one_that_is(watch):
+    jitter = [0, 2_000_000, -2_000_000, 1_000_000, -1_000_000]
+    stamps = [step * PERIOD + jitter[step % 5] + 10**9 for step in range(20)]
+    for i, stamp in enumerate(stamps):
+        assert watch.stamped("joints", stamp, stamp / SECOND) == ""
+        assert not watch.overdue(stamp / SECOND), i
+        watch.completed(stamp, {"agentview": bytes([i])}, HAND)
+    missed = stamps[-1] + PERIOD - 3_000_000
+    assert watch.stamped("joints", missed, missed / SECOND) == ""
+    assert watch.overdue((missed + GRACE * 1.1 * PERIOD) / SECOND)
+
+
 def test_slow_cameras_are_waited_for_as_long_as_they_usually_take(watch):
     for step in range(20):
         joints(watch, step)
