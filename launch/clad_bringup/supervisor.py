@@ -33,11 +33,18 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-def run_graph(specs: list[NodeSpec], *, show: Callable[[str, str], None] | None = None, grace: float = GRACE) -> int:
+def run_graph(
+    specs: list[NodeSpec],
+    *,
+    show: Callable[[str, str], None] | None = None,
+    grace: float = GRACE,
+    until: Callable[[], bool] | None = None,
+) -> int:
     """Run the graph to its end; returns 0 when the node that ends it has ended well, 128 + n after signal n.
 
     show: called with (node, line) for each line that a node writes; default: print it with the node's name.
     grace: seconds each node has to end, newest first, before it is killed. A second signal kills at once.
+    until: asked again and again once all nodes were started; its True ends the graph well.
     Raises CladError naming the node that failed and its last words (UsageError if it exited with 2).
     """
     show = show or _print_line
@@ -49,12 +56,12 @@ def run_graph(specs: list[NodeSpec], *, show: Callable[[str, str], None] | None 
                 processes.append(_Process(spec, Path(folder)))
             for process in processes:
                 process.follow(show)
-            ended = _wait_for_an_end(processes, signals)
+            ended = _wait_for_an_end(processes, signals, until or (lambda: False))
         finally:
             for process in reversed(processes):
                 process.stop(grace, signals)
     if ended is None:
-        return 128 + signals[0]
+        return 128 + signals[0] if signals else 0
     return ended.verdict()
 
 
@@ -156,9 +163,9 @@ def command(spec: NodeSpec, folder: Path) -> list[str]:
     ]
 
 
-def _wait_for_an_end(processes: list[_Process], signals: list[int]) -> _Process | None:
-    """The first process that ends, or None when a signal comes first."""
-    while not signals:
+def _wait_for_an_end(processes: list[_Process], signals: list[int], until: Callable[[], bool]) -> _Process | None:
+    """The first process that ends, or None when a signal or `until` comes first."""
+    while not signals and not until():
         for process in processes:
             if process.has_ended():
                 return process

@@ -215,3 +215,10 @@ def test_nodes_do_not_outlive_a_killed_supervisor(package, tmp_path):
     process.kill()
     process.wait()
     assert psutil.wait_procs(nodes, timeout=10)[1] == []
+
+
+def test_whoever_started_the_graph_may_end_it(package):
+    specs = package(one=WAITS, two=WAITS)
+    lines = []
+    code = run_graph(specs, show=lambda *line: lines.append(line), until=lambda: lines.count(("two", "up")) > 0)
+    assert code == 0 and ("one", "ending") in lines and ("two", "ending") in lines

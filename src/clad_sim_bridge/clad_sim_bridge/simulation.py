@@ -13,7 +13,7 @@ from clad.contract import Observation, RobotContract
 from clad.errors import UsageError
 from clad.sim import suites
 from clad.sim.libero_env import LiberoEnv, StepResult
-from clad.sim.rollout import EpisodeLog
+from clad.sim.rollout import SAMPLED, EpisodeLog
 from clad_ros.stamps import SECOND, control_period_ns
 
 
@@ -70,9 +70,15 @@ class Simulation:
         return self._env
 
     def begin(self, suite: str, task: int, init_index: int, seed: int, protocol: str) -> None:
-        """Bring the scene to the start of an episode. Raises as `prepare` does, UsageError also for init and protocol."""
+        """Bring the scene to the start of an episode. Raises as `prepare` does, UsageError also for init and protocol.
+
+        Protocol 'sampled' is a scene of its own, drawn from the seed; init_index says nothing then.
+        """
         self.prepare(suite, task)
-        self._env.reset(init_index, seed, protocol)
+        if protocol == SAMPLED:
+            self._env.reset_sampled(seed)
+        else:
+            self._env.reset(init_index, seed, protocol)
         self._render_before, self._physics_before = self._env.render_seconds, self._env.physics_seconds
         self.log = EpisodeLog(self._env.state())
         self.now += SECOND

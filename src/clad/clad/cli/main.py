@@ -29,6 +29,7 @@ COMMANDS = {
     "train": "clad.cli.train",
     "export": "clad.cli.export",
     "bench": "clad.cli.bench",
+    "study": "clad.cli.study",
     "faults": "clad.cli.faults",
     "doctor": "clad.cli.doctor",
     "test": "clad.cli.test",
