@@ -13,7 +13,7 @@ from clad.sim.expert.noise import ActionNoise, sample_mishaps
 from clad.sim.expert.operator import EpisodeOver, Operator, Transition
 from clad.sim.libero_env import LiberoEnv
 
-# suite -> the tasks whose expert was measured, with what it reached: docs/decisions/0008
+# suite -> the tasks whose expert was measured, with what it reached: docs/decisions/0009
 EXPERTS: dict[str, tuple[int, ...]] = {"libero_10": tuple(range(10)), "libero_object": (0,)}
 
 
