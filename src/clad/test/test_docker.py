@@ -30,7 +30,7 @@ def test_both_targets_end_as_a_user_who_is_not_root():
 def test_the_images_are_pinned_to_a_release_and_never_hold_both_onnxruntimes():
     assert re.search(r"^ARG ROS_IMAGE=ros:jazzy-\S+$", DOCKERFILE, re.M) and "latest" not in DOCKERFILE
     gpu = DOCKERFILE.split("AS cuda")[1]
-    assert gpu.index("pip uninstall") < gpu.index("onnxruntime-gpu") and re.search(r"onnxruntime-gpu\S*==\d", gpu)
+    assert gpu.index("pip uninstall") < gpu.index("onnxruntime-gpu[") and re.search(r"onnxruntime-gpu\S*==\d", gpu)
 
 
 @pytest.mark.parametrize("name", COMPOSE["services"])
