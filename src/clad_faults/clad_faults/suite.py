@@ -23,7 +23,6 @@ from clad_faults.storage import STORAGE_FAULTS
 from clad_ros.stamps import to_ns
 
 LONGEST = 3.0  # s that a robot is given to hold; far more than it may need, so that a miss can be told from a delay
-ROBOTS = ("sim", "loopback", "fake")
 Case = Callable[[Rig], Row]
 
 
