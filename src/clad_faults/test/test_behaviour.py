@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
-from clad_faults.rig import Rig
-from clad_faults.suite import graph_of
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from std_srvs.srv import SetBool
 
+from clad_faults.rig import Rig
+from clad_faults.suite import graph_of
 from clad_interfaces.msg import EpisodeStatus, ExecutedAction
 from clad_ros import topics
 from clad_ros.stamps import to_ns

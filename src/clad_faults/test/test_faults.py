@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from clad_faults.report import MOST_PERIODS, Row, table
 from clad_faults.suite import names, run_suite
 

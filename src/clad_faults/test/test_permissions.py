@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from clad_faults.permissions import ACTIONS, SERVICES, TOPICS, granted, observe, policy_xml
 
 from clad.cli.test import checkout
+from clad_faults.permissions import ACTIONS, SERVICES, TOPICS, granted, observe, policy_xml
 
 pytestmark = pytest.mark.timeout(300)
 POLICY = checkout() / "security" / "clad.policy.xml"
