@@ -38,8 +38,8 @@ class Row:
     p99: float
     n: int
     unit: str
-    floor: float
-    ratio_to_floor: float
+    floor: float | None
+    ratio_to_floor: float | None
     baseline: float | None
     ratio_to_baseline: float | None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clad.cli import options
 
-HELP = "time encode, plan, condition, denoise step and chunk against a memory floor and torch eager"
+HELP = "time each part of a decision against a memory floor and torch eager, or the whole running graph"
 EXAMPLES = """\
   clad bench                                   the first model in models/ that sees, on one CPU thread
   clad bench --model NAME --n 300 --json FILE  more runs, and the result as a file
@@ -16,6 +16,8 @@ EXAMPLES = """\
   clad bench --config paper --precision int8   … with int8 beside fp32
   clad bench --config small --variant dit --fused   another denoiser, stepwise and fused
   clad bench --config paper --device cuda      the same on a GPU
+  clad bench --graph --minutes 10              the running ROS graph on the loopback robot: periods, latency, CPU, memory
+  clad bench --soak 120                        the same for two hours: what grows?
 """
 # what the paper states for its own model, on one RTX 4090: name of our row -> its figure
 PAPER = {"plan": "12 ms, RTX 4090"}
@@ -42,6 +44,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         variant={"help": "with --config: a named variant of it, see docs/variants.md; may repeat"},
         set={"help": "with --config: change one setting, e.g. policy.width=512; may repeat"},
     )
+    parser.add_argument(
+        "--graph",
+        action="store_true",
+        help="time the ROS graph on the loopback robot instead; a model of random weights",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=1.0, metavar="M", help="with --graph: for how long (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=25.0,
+        metavar="HZ",
+        help="with --graph: of control and plans (default: %(default)s)",
+    )
+    parser.add_argument("--soak", type=float, default=None, metavar="MINUTES", help="--graph for long: what grows?")
     options.add(parser, "threads", "json")
 
 
@@ -52,6 +70,10 @@ def run(args: argparse.Namespace) -> int:
     from clad.errors import UsageError
     from clad.runtime.bundle import load_bundle, load_encoder
 
+    if args.graph or args.soak is not None:
+        from clad.cli.bench_graph import run_graph_bench
+
+        return run_graph_bench(args)
     if args.config and args.model:
         raise UsageError("--model and --config are two things to measure", "Give one of them")
     providers(args.device)  # refused before anything is built for it

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clad.contract import load_contract, proprio_dim
+from clad.contract import RobotContract, load_contract, proprio_dim
 from clad.data.features import CacheInfo
 from clad.data.statistics import Normalisers
+from clad.encoders.encoder import Encoder
 from clad.errors import unknown_name
 from clad.export.bundle import write_bundle
 from clad.model.config import PRESETS, Config, Dims, load_config
@@ -83,10 +84,19 @@ def count(config: Config, dims: Dims) -> Sizes:
 
 
 def random_bundle(
-    config: Config, dims: Dims, name: str, out: Path, *, seed: int = 0, torch_weights: bool = False
+    config: Config,
+    dims: Dims,
+    name: str,
+    out: Path,
+    *,
+    seed: int = 0,
+    torch_weights: bool = False,
+    contract: RobotContract | None = None,
+    encoder: Encoder | None = None,
 ) -> ModelBundle:
     """A bundle `out/name` with random weights: as quick as a trained one, and good for nothing else.
 
+    contract: default LIBERO's. encoder: without one the bundle can be timed, but moves no robot.
     Weights that training starts at zero are random too: otherwise parity would be measured on outputs that are nothing.
     """
     torch.manual_seed(seed)
@@ -96,15 +106,15 @@ def random_bundle(
         with torch.no_grad():
             for parameter in (p for p in module.parameters() if not p.any()):
                 parameter.normal_(std=0.02)
-    contract = load_contract("libero")
+    contract = contract or load_contract("libero")
     info = RunInfo(
         stage="policy",
         config=config,
         dims=dims,
         cache=CacheInfo(
-            encoder_name="none",
-            encoder_sha256="0" * 64,  # no encoder has it, so that no robot can be moved with random weights
-            feature_dims={},
+            encoder_name=encoder.name if encoder else "none",
+            encoder_sha256=encoder.id if encoder else "0" * 64,
+            feature_dims=dict(encoder.feature_dims) if encoder else {},
             text_dim=dims.text,
             contract_name=contract.name,
             contract_hash=contract.hash,
