@@ -21,6 +21,7 @@ from clad.runtime.execution.strategies import newest
 from clad.safety import Measured, State, Verdict
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction, LatentForesight
 from clad_robot_bridge.episode import Run
+from clad_robot_bridge.inputs import Inputs
 from clad_robot_bridge.outputs import Outputs
 from clad_ros.convert import timed_chunk
 from clad_ros.diagnostics import Diagnostics
@@ -45,7 +46,7 @@ class Control:
         contract: RobotContract,
         *,
         senses: Senses,
-        faults: dict[str, str],
+        inputs: Inputs,
         outputs: Outputs,
         streams: Streams,
         status: Publisher,
@@ -56,11 +57,11 @@ class Control:
         new_executor: Callable[[], ChunkExecutor],
         listen: float,
     ) -> None:
-        """faults: what is wrong with the inputs, by stream. new_executor: makes an episode's.
+        """new_executor: makes an episode's.
 
         listen: s that an episode waits for the arm and its cameras to be heard.
         """
-        self._contract, self._senses, self._faults = contract, senses, faults
+        self._contract, self._senses, self._inputs = contract, senses, inputs
         self._outputs, self._streams, self._status = outputs, streams, status
         self._diagnostics, self._kinematics, self._safety = diagnostics, kinematics, safety
         self._partners = partners
@@ -197,7 +198,7 @@ class Control:
         spec = self._contract.action
         due = run.executor.action(now)
         command = native = None
-        reason = self._partners.reason or HOLDS.get(due.flag, "")
+        reason = self._inputs.trouble(now) or self._partners.reason or HOLDS.get(due.flag, "")
         if not reason and measured is not None:
             native = wire_to_native(due.action, spec)
             following = newest(run.executor.chunks, now + self._period).action
@@ -252,8 +253,8 @@ class Control:
             self._seen = now
         elif now - self._seen > CAMERA_LATE * self._period:
             instant = self._senses.feel()
-        if self._faults:
-            self._diagnostics.warn("; ".join(self._faults.values()))
+        if self._inputs.faults:
+            self._diagnostics.warn("; ".join(self._inputs.faults.values()))
         run = self.run
         if instant is None or run is None or not run.running or not self._is_home:
             return

@@ -11,11 +11,12 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from clad.contract import RobotContract
 from clad.errors import CladError
+from clad.robot.arrivals import Arrivals
 from clad.robot.senses import Senses
 from clad_ros import topics
 from clad_ros.convert import any_image_from_message, joints_from_message, pose_from_message
 from clad_ros.node import CladNode
-from clad_ros.stamps import to_ns
+from clad_ros.stamps import control_period_ns, to_ns
 
 
 class Inputs:
@@ -24,6 +25,8 @@ class Inputs:
     def __init__(self, node: CladNode, contract: RobotContract, senses: Senses) -> None:
         self._node, self._contract, self._senses = node, contract, senses
         self.faults: dict[str, str] = {}
+        self._untrue: set[str] = set()  # streams whose last message cannot be used at all
+        self._arrivals = Arrivals(["joint_states", "ee_pose", *contract.driver.images], control_period_ns(contract))
         driver, subscribe = contract.driver, node.create_subscription
         self._subscriptions = [
             subscribe(
@@ -39,6 +42,13 @@ class Inputs:
                 subscribe(CameraInfo, topics.info_beside(topic), on_info, topics.DRIVER_QOS),
             ]
 
+    def trouble(self, now: int) -> str:
+        """Why the arm must hold for what its driver and cameras say, or say no longer; empty when all is well.
+
+        A repeated or overtaken message is none: only when nothing newer follows is its stream late.
+        """
+        return next((self.faults[stream] for stream in self._untrue), "") or self._arrivals.late(now)
+
     def destroy(self) -> None:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
@@ -46,11 +56,20 @@ class Inputs:
     def _checked(self, stream: str, take: Callable) -> Callable:
         def callback(message) -> None:
             try:
-                if take(message) is False:
-                    raise CladError(f"{stream}: a message is not newer than the one before")
-                self.faults.pop(stream, None)
+                newer = take(message)
             except CladError as error:
                 self.faults[stream] = str(error)
+                if stream in self._arrivals:
+                    self._untrue.add(stream)
+                return
+            if newer is False:
+                self.faults[stream] = f"{stream}: a message is not newer than the one before"
+                return
+            self.faults.pop(stream, None)
+            self._untrue.discard(stream)
+            if stream in self._arrivals:
+                now = self._node.get_clock().now().nanoseconds
+                self._arrivals.note(stream, to_ns(message.header.stamp), now)
 
         return callback
 

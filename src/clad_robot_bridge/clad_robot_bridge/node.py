@@ -74,7 +74,7 @@ class RobotBridge(CladNode):
         self._control = control = Control(
             contract,
             senses=senses,
-            faults=self._inputs.faults,
+            inputs=self._inputs,
             outputs=self._outputs,
             streams=self._streams,
             status=self._status,
