@@ -55,9 +55,15 @@ class PhysicsArm:
         self._torque = np.array([model.actuator(f"torque_{name}").id for name in contract.joint_names])
         self._servo = np.array([model.actuator(f"gripper_{name}").id for name in contract.gripper_joint_names])
         self._kinematics = Kinematics(model, contract.joint_names, contract.ee_frame)
-        self.data.qpos[self._q] = READY
-        self.data.qpos[self._fq] = contract.driver.gripper.open
-        mujoco.mj_forward(model, self.data)
+        self._open = np.array(contract.driver.gripper.open)
+        self.stand(READY)
+
+    def stand(self, joints: np.ndarray) -> None:
+        """At rest at `joints` (J,) rad with an open hand, at once; everything else in the scene is where it began."""
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[self._q] = joints
+        self.data.qpos[self._fq] = self._open
+        mujoco.mj_forward(self.model, self.data)
 
     def step(self, joints: np.ndarray, velocity: np.ndarray, fingers: np.ndarray) -> None:
         model, data = self.model, self.data

@@ -50,6 +50,9 @@ class ArmNode(CladNode):
         """Called in the thread that will take the pictures."""
         raise NotImplementedError
 
+    def watch(self, now: int) -> None:
+        """Called after each few steps of the arm, at `now`, ns, with the lock held."""
+
     def configure(self) -> None:
         self._contract = contract = load_contract(self.value("contract"))
         if contract.driver is None:
@@ -171,6 +174,7 @@ class ArmNode(CladNode):
                 while done + step <= now:
                     done += step
                     self._arm.step(*self._controller.reference(done), self._fingers)
+                self.watch(done)
                 state = self._arm.state()
             if self.active:
                 self._publish_state(state, done)

@@ -84,17 +84,17 @@ def _furnish(world: mujoco.MjsBody) -> None:
 
 
 def _cameras(spec: mujoco.MjSpec) -> None:
-    """agentview looks back at the arm over the table; wrist looks along the hand. OpenGL's axes: -z ahead, y up."""
-    spec.worldbody.add_camera(
-        name="agentview", pos=[1.25, 0.0, 0.75], fovy=45.0, quat=_look([1.25, 0.0, 0.75], [0.4, -0.05, 0.05])
-    )
-    spec.body("right_hand").add_camera(name="wrist", pos=[0.0, 0.07, 0.0], fovy=75.0, quat=[0.0, 1.0, 0.0, 0.0])
+    """agentview looks back at the arm over the table; wrist sits beside the flange and looks at the finger tips."""
+    eye, at = [0.95, -0.45, 0.5], [0.47, -0.13, 0.06]
+    spec.worldbody.add_camera(name="agentview", pos=eye, fovy=45.0, quat=_look(eye, at, [0.0, 0.0, 1.0]))
+    eye, at = [0.09, 0.0, 0.0], [0.0, 0.0, 0.17]  # in the flange's frame, whose z goes along the hand
+    spec.body("right_hand").add_camera(name="wrist", pos=eye, fovy=75.0, quat=_look(eye, at, [-1.0, 0.0, 0.0]))
 
 
-def _look(eye: list[float], at: list[float]) -> np.ndarray:
-    """Quaternion wxyz of a camera at `eye` that looks at `at`, upright."""
+def _look(eye: list[float], at: list[float], up: list[float]) -> np.ndarray:
+    """Quaternion wxyz of a camera at `eye` that looks at `at`. OpenGL's axes: -z ahead, y up."""
     back = np.subtract(eye, at) / np.linalg.norm(np.subtract(eye, at))
-    right = np.cross([0.0, 0.0, 1.0], back)
+    right = np.cross(up, back)
     right /= np.linalg.norm(right)
     quaternion = np.empty(4)
     mujoco.mju_mat2Quat(quaternion, np.stack([right, np.cross(back, right), back], axis=1).ravel())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from clad.cli import options
 from clad.cli.outputs import check_json, make_writable
+from clad.errors import CladError
 
 HELP = "collect scripted demonstrations on sampled LIBERO scenes, never on evaluation states"
 
@@ -17,6 +19,7 @@ EXAMPLES = """\
   clad demos --suite libero_10 --task 5 --per-task 150 --workers 2
   clad demos --suite libero_10 --task all --per-task 100 --workers 2    every task that has an expert, in turns
   clad demos --suite libero_object --task 0 --per-task 10 --visuals fast
+  clad demos --robot fake --per-task 150    of the fake robot's task, as a LeRobot dataset; seconds each
   clad demos --suite libero_10 --task all --check 20    how often the experts succeed; nothing is collected
 
 Killed or interrupted, the same command goes on where it stopped; a larger --per-task adds to the files.
@@ -25,6 +28,12 @@ What was collected, in a page with pictures: clad data card data/demos
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--robot",
+        default="libero",
+        choices=("libero", "fake"),
+        help="whose demonstrations: LIBERO's tasks, or the fake robot's own, which has no suite (default: %(default)s)",
+    )
     options.add(
         parser,
         *("suite", "task"),
@@ -67,6 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.robot == "fake":
+        return _fake(args)
     from clad.sim.demos import Job, collect, tasks_with_expert
 
     check_json(args.json)
@@ -91,6 +102,31 @@ def run(args: argparse.Namespace) -> int:
     for summary in summaries:
         failed = f"{summary['failures_n']} of {summary['attempts_n']} attempts failed"
         print(f"{summary['file']}: {summary['demonstrations_n']} demonstrations, {failed}")
+    return 0
+
+
+def _fake(args: argparse.Namespace) -> int:
+    """Of the robot that clad_fake_robot simulates: one task, one LeRobot dataset, one process."""
+    os.environ.setdefault("LP_NUM_THREADS", "1")  # Mesa's software renderer would take every core
+    from tqdm import tqdm
+
+    from clad.contract import load_contract
+    from clad.sim.gl import choose_backend
+
+    choose_backend()
+    try:
+        from clad_fake_robot.demos import FIRST_SEED, collect
+    except ImportError as error:
+        raise CladError(
+            f"the fake robot is not on the path ({error})", "Run ./clad, or source the workspace"
+        ) from error
+    make_writable(Path(args.out), "--out")
+    out = Path(args.out) / "fake"
+    with tqdm(total=args.per_task, unit="demo", desc="fake") as bar:
+        for words in collect(load_contract("fake"), out, args.per_task, first_seed=max(args.first_seed, FIRST_SEED)):
+            bar.set_postfix_str(words)
+            bar.update()
+    print(f"{out}: {args.per_task} demonstrations")
     return 0
 
 
