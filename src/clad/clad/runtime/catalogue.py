@@ -26,8 +26,8 @@ def bundle_names() -> list[str]:
     return sorted({f.parent.name for place in models_directories() for f in place.glob(f"*/{SIDECAR}")})
 
 
-def find_bundle(path_or_name: str | Path, robot: str = "") -> Path:
-    """The directory of a bundle given by path or by name; of the default model, of `robot` where named, when empty.
+def find_bundle(path_or_name: str | Path, robot: str = "libero") -> Path:
+    """The directory of a bundle given by path or by name; when empty, of the default model of `robot`, by contract name.
 
     Raises UsageError for an unknown name (naming the valid ones), CladError for a directory that holds no model.
     """
@@ -41,21 +41,23 @@ def find_bundle(path_or_name: str | Path, robot: str = "") -> Path:
     raise unknown_name("model", text, bundle_names())
 
 
-def default_model(robot: str = "") -> str:
-    """The first bundle by name that sees (a blind one is a control), and is a robot's where the contract is named.
+def default_model(robot: str = "libero") -> str:
+    """The first bundle by name that sees (a blind one is a control) and was trained for the robot of that contract.
 
     Raises CladError when there is none.
     """
     for name in bundle_names():
         try:
             body = json.loads((find_bundle(name) / SIDECAR).read_text())
-            if not body["blind"] and robot in ("", body["contract"]["name"]):
+            if not body["blind"] and robot == body["contract"]["name"]:
                 return name
         except (KeyError, TypeError, ValueError):  # damaged: no reason to stop looking
             continue
     where = ", ".join(str(place) for place in models_directories())
-    what = f"model for robot {robot}" if robot else "model"
-    raise CladError(f"there is no {what} in {where}", "Train one (clad train planner, clad train policy, clad export)")
+    raise CladError(
+        f"there is no model for robot {robot} in {where}",
+        "Train one (clad train planner, clad train policy, clad export)",
+    )
 
 
 def trained_task(bundle: Path, suite: str = "") -> tuple[str, int]:

@@ -10,7 +10,7 @@ from tiny_bundle import HORIZON, PROPRIO, VISUAL, write_tiny_encoder, write_tiny
 
 from clad.errors import CladError, UsageError
 from clad.runtime.bundle import load_bundle, load_encoder
-from clad.runtime.catalogue import bundle_names, default_model
+from clad.runtime.catalogue import bundle_names, default_model, find_bundle
 
 
 @pytest.fixture
@@ -54,8 +54,20 @@ def test_the_default_is_the_first_model_that_sees(models, monkeypatch, tmp_path)
     edit(models / "b-blind", lambda b: b.update(blind=True))
     assert default_model() == "tiny"
     shutil.rmtree(models / "tiny")
-    with pytest.raises(CladError, match="there is no model in .* Train one"):
+    with pytest.raises(CladError, match="there is no model for robot libero in .* Train one"):
         default_model()
+
+
+def test_the_default_model_is_the_robots(models, monkeypatch, tmp_path):
+    monkeypatch.setenv("CLAD_MODELS_DIR", str(models))
+    monkeypatch.chdir(tmp_path / "models")
+    shutil.copytree(models / "tiny", models / "arm")  # before `tiny` in the alphabet
+    edit(models / "arm", lambda body: body["contract"].update(name="fake"))
+    assert default_model() == find_bundle("").name == "tiny"
+    assert default_model("fake") == find_bundle("", "fake").name == "arm"
+    edit(models / "arm", lambda body: body.update(blind=True))
+    with pytest.raises(CladError, match="there is no model for robot fake"):
+        default_model("fake")
 
 
 def test_found_in_models_of_the_working_directory(models, monkeypatch):
