@@ -165,7 +165,7 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
             *("execution", "real_time_factor", "camera_rate"),
         ),
     ),
-    "fake_robot": ("clad_fake_robot", "fake_robot_node", ("contract",)),
+    "fake_robot": ("clad_fake_robot", "fake_robot_node", ("contract", "seed")),
     "loopback_robot": ("clad_fake_robot", "loopback_robot_node", ("contract",)),
     "robot_bridge": (
         "clad_robot_bridge",
