@@ -61,6 +61,14 @@ def _observations(rig: Rig) -> list[str]:
     return rig.observations
 
 
+def _drivers_camera(rig: Rig) -> list[str]:
+    return [next(iter(rig.contract.driver.images.values()))]
+
+
+def _drivers_joints(rig: Rig) -> list[str]:
+    return [rig.contract.driver.joint_states]
+
+
 def _joints(rig: Rig) -> list[str]:
     return [topics.JOINT_STATES]
 
@@ -114,7 +122,7 @@ def _killed(node: str) -> Fault:
 def _second_publisher(rig: Rig) -> None:
     """A policy that somebody has forgotten: chunks for the same moments, under another model's name."""
     relay = rig.relays[topics.ACTION_CHUNK]
-    rig.intruder = rig.node.create_publisher(ActionChunk, relayed(topics.ACTION_CHUNK), topics.INFERENCE_QOS)
+    rig.intruder = rig.node.create_publisher(ActionChunk, relayed(topics.ACTION_CHUNK), topics.COMMANDING_QOS)
     other = deserialize_message(relay.old(0), ActionChunk)
     other.model_id = "forgotten@000000000000"
 
@@ -183,6 +191,31 @@ WIRE_FAULTS: tuple[Fault, ...] = (
     ),
 )
 
+
+# between an arm's driver and the bridge; the simulator has no such wire
+DRIVER_FAULTS: tuple[Fault, ...] = (
+    _tampered(
+        "camera_stops_at_driver",
+        "no more images of one camera reach the bridge",
+        "is late: nothing for",
+        _drivers_camera,
+        lambda: drop,
+    ),
+    _tampered(
+        "frozen_frame_at_driver",
+        "one camera's driver repeats its last image with new stamps",
+        "is frozen",
+        _drivers_camera,
+        frozen,
+    ),
+    _tampered(
+        "nan_joint_at_driver",
+        "the driver says that one joint's position is NaN",
+        "is not a finite number",
+        _drivers_joints,
+        _edited(_nan),
+    ),
+)
 
 PROCESS_FAULTS: tuple[Fault, ...] = (_killed("planner"), _killed("policy"))
 

@@ -24,12 +24,14 @@ from clad.errors import CladError
 from clad_bringup.graph import NodeSpec
 from clad_bringup.supervisor import command
 from clad_faults.relay import Relay, relayed
-from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction, LatentForesight
+from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction, LatentForesight, SafetyStatus
 from clad_interfaces.srv import ResetEpisode
 from clad_ros import topics
 from clad_ros.stamps import control_period_ns, to_ns
 
 START_TIMEOUT = 120.0  # s: importing and warming up, on a machine that does other things too
+NODES, DRIVER, NOWHERE = "nodes", "driver", "nowhere"  # wires with relays in them
+ANSWER = 15.0  # s after which a request is sent again: a service of a process that has died is there for 20 s more
 STEADY = 5  # control steps in a row from chunks until a robot counts as moving
 
 
@@ -40,40 +42,27 @@ class Rig:
     """
 
     def __init__(
-        self, specs: list[NodeSpec], bridge: str, contract: RobotContract, folder: Path, *, wired: bool = True
+        self, specs: list[NodeSpec], bridge: str, contract: RobotContract, folder: Path, *, wired: str = NODES
     ) -> None:
-        """wired: put the relays in; without them every node hears the others directly, as for a process that dies."""
+        """wired: where the relays are: between the NODES, between the arm's DRIVER and the bridge, or NOWHERE, as for a
+        process that dies: every node then hears the others directly."""
         self.bridge, self.contract, self.period = bridge, contract, control_period_ns(contract)
-        cameras = [topics.image_topic(camera) for camera in contract.cameras]
-        wires = {
-            "planner": [*cameras, topics.JOINT_STATES, topics.EE_POSE],
-            "policy": [topics.LATENT_FORESIGHT],
-            bridge: [topics.ACTION_CHUNK],
-        }
-        self.specs = {spec.name: _rewired(spec, wires.get(spec.name, []) if wired else []) for spec in specs}
+        relays, wires = _wires(wired, bridge, contract)
+        self.specs = {spec.name: _rewired(spec, wires.get(spec.name, [])) for spec in specs}
         self._folder = folder
         self._processes: dict[str, subprocess.Popen] = {}
         self.steps: list[tuple[float, ExecutedAction]] = []  # (monotonic s at arrival, what was executed)
         self.told: list[tuple[float, DiagnosticStatus]] = []
         self.episode = EpisodeStatus()
+        self._stopped = False  # whether an emergency stop was told since a process was killed
         self.harmed_at: int | None = None  # when a relay first changed a message
         self.node = node = rclpy.create_node("fault_injector")
-        self.relays = {
-            topic: Relay(node, message, topic, qos, self.note_harm)
-            for message, names, qos in (
-                (Image, cameras, topics.IMAGE_QOS),
-                (JointState, [topics.JOINT_STATES], topics.STATE_QOS),
-                (PoseStamped, [topics.EE_POSE], topics.STATE_QOS),
-                (LatentForesight, [topics.LATENT_FORESIGHT], topics.INFERENCE_QOS),
-                (ActionChunk, [topics.ACTION_CHUNK], topics.INFERENCE_QOS),
-            )
-            for topic in names
-            if wired
-        }
-        self.observations = [*cameras, topics.JOINT_STATES, topics.EE_POSE]
+        self.relays = {topic: Relay(node, kind, topic, qos, self.note_harm) for topic, (kind, qos) in relays.items()}
+        self.observations = _observations(contract)
         node.create_subscription(ExecutedAction, topics.EXECUTED_ACTION, self._on_step, topics.ACTION_QOS)
         node.create_subscription(EpisodeStatus, topics.EPISODE, self._on_episode, topics.EPISODE_QOS)
         node.create_subscription(DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, topics.DIAGNOSTICS_QOS)
+        node.create_subscription(SafetyStatus, topics.SAFETY_STATUS, self._on_safety, topics.SAFETY_STATUS_QOS)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
         self._thread = threading.Thread(target=self._executor.spin, name="relays", daemon=True)
@@ -84,6 +73,9 @@ class Rig:
 
     def _on_episode(self, message: EpisodeStatus) -> None:
         self.episode = message
+
+    def _on_safety(self, message: SafetyStatus) -> None:
+        self._stopped |= message.state == SafetyStatus.ESTOP
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.told += [(time.monotonic(), status) for status in message.status]
@@ -121,6 +113,8 @@ class Rig:
         self.start(name)
         self.wait_active(name)
         if "manager" in self.specs:
+            # not before: a release that comes before the stop, which the manager presses until it is heard, releases nothing
+            self.wait(lambda: self._stopped, "the manager's emergency stop", 60.0)
             self.wait(lambda: self.call(Trigger, topics.RESET_SAFETY).success, "the emergency stop to be released")
 
     def pid(self, name: str) -> int:
@@ -128,6 +122,7 @@ class Rig:
 
     def kill(self, name: str) -> None:
         """As the kernel does when memory is short: no handler runs, nothing is put in order."""
+        self._stopped = False
         self._processes[name].send_signal(signal.SIGKILL)
         self._processes[name].wait()
 
@@ -188,11 +183,18 @@ class Rig:
             time.sleep(0.005)
 
     def call(self, service: type, name: str, timeout: float = 60.0, **fields):
-        """A service's response."""
+        """A service's response; a request that a dying process may have taken with it is sent again."""
         client = self.node.create_client(service, name)
         self.wait(client.service_is_ready, name)
-        future = client.call_async(service.Request(**fields))
-        self.wait(future.done, f"an answer of {name}", timeout)
+        future, sent = client.call_async(service.Request(**fields)), time.monotonic()
+
+        def answered() -> bool:
+            nonlocal future, sent
+            if not future.done() and time.monotonic() - sent > ANSWER:
+                future, sent = client.call_async(service.Request(**fields)), time.monotonic()
+            return future.done()
+
+        self.wait(answered, f"an answer of {name}", timeout)
         self.node.destroy_client(client)
         return future.result()
 
@@ -248,6 +250,35 @@ class Rig:
         except CladError:
             return False
         return True
+
+
+def _observations(contract: RobotContract) -> list[str]:
+    return [*map(topics.image_topic, contract.cameras), topics.JOINT_STATES, topics.EE_POSE]
+
+
+def _wires(wired: str, bridge: str, contract: RobotContract) -> tuple[dict[str, tuple], dict[str, list[str]]]:
+    """Topic -> (message, QoS) of what is relayed, and node -> the topics that it hears through relays."""
+    if wired == NODES:
+        images = {topics.image_topic(camera): (Image, topics.IMAGE_QOS) for camera in contract.cameras}
+        state = {
+            topics.JOINT_STATES: (JointState, topics.STATE_QOS),
+            topics.EE_POSE: (PoseStamped, topics.STATE_QOS),
+        }
+        inference = {
+            topics.LATENT_FORESIGHT: (LatentForesight, topics.COMMANDING_QOS),
+            topics.ACTION_CHUNK: (ActionChunk, topics.COMMANDING_QOS),
+        }
+        heard = {
+            "planner": [*images, *state],
+            "policy": [topics.LATENT_FORESIGHT],
+            bridge: [topics.ACTION_CHUNK],
+        }
+        return {**images, **state, **inference}, heard
+    if wired == DRIVER:
+        images = {topic: (Image, topics.IMAGE_QOS) for topic in contract.driver.images.values()}
+        relays = {**images, contract.driver.joint_states: (JointState, topics.STATE_QOS)}
+        return relays, {bridge: [*relays]}
+    return {}, {}
 
 
 def _rewired(spec: NodeSpec, wires: list[str]) -> NodeSpec:

@@ -75,7 +75,11 @@ def bridge_killed(rig: Rig) -> Row:
     rig.kill(rig.bridge)
     time.sleep(0.5)
     last = to_ns(rig.steps[-1][1].header.stamp) + rig.period
-    rig.start_again()
+    managed = "manager" in rig.specs
+    if managed:
+        rig.restart(rig.bridge)
+    else:
+        rig.start_again()
     rig.begin_episode()
     return Row(
         name="bridge_killed",
@@ -83,7 +87,8 @@ def bridge_killed(rig: Rig) -> Row:
         detected_after_periods=max(last - at, 0) / rig.period,
         state="no further command; the driver brakes to its hold",
         recovered=rig.recovers(),
-        recovery="start the graph again and begin another episode",
+        recovery=("start the bridge again, release the stop with /reset_safety" if managed else "start the graph again")
+        + ", begin another episode",
         evidence="the last command ends with its control period",
     )
 

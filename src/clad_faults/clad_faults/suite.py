@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from clad.contract import RobotContract, load_contract
-from clad.errors import CladError
+from clad.errors import CladError, UsageError
 from clad_bringup.graph import NodeSpec, robot_graph, sim_graph
 from clad_bringup.supervisor import command
 from clad_faults.benign import BENIGN_FAULTS
-from clad_faults.faults import PROCESS_FAULTS, WIRE_FAULTS, Fault
+from clad_faults.faults import DRIVER_FAULTS, PROCESS_FAULTS, WIRE_FAULTS, Fault
 from clad_faults.report import Row
-from clad_faults.rig import Rig
+from clad_faults.rig import DRIVER, NODES, NOWHERE, Rig
 from clad_faults.storage import STORAGE_FAULTS
 from clad_ros.stamps import to_ns
 
@@ -28,7 +28,7 @@ Case = Callable[[Rig], Row]
 
 def names() -> list[str]:
     """Every fault, in the order of the table."""
-    return [*_wired_cases(), *_direct_cases(), *REFUSALS]
+    return [*_wired_cases(), *_driver_cases(), *_direct_cases(), *REFUSALS]
 
 
 def run_suite(robot: str, model: str, only: list[str], folder: Path, show: Callable[[Row], None]) -> list[Row]:
@@ -43,7 +43,10 @@ def run_suite(robot: str, model: str, only: list[str], folder: Path, show: Calla
         show(row)
 
     specs, bridge, contract = graph_of(robot, model, folder)
-    for wired, cases in ((True, _wired_cases()), (False, _direct_cases())):
+    driver = _driver_cases() if contract.driver is not None else {}
+    if only and contract.driver is None and (foreign := set(only) & set(_driver_cases())):
+        raise UsageError(f"{', '.join(sorted(foreign))}: robot {robot} has no driver", "Choose robot fake or loopback")
+    for wired, cases in ((NODES, _wired_cases()), (DRIVER, driver), (NOWHERE, _direct_cases())):
         chosen = [case for name, case in cases.items() if not only or name in only]
         if chosen:
             with _open(specs, bridge, contract, folder, wired=wired) as rig:
@@ -51,19 +54,23 @@ def run_suite(robot: str, model: str, only: list[str], folder: Path, show: Calla
                     add(case(rig))
     for name, (injected, damage, words) in REFUSALS.items():
         if not only or name in only:
-            add(run_refusal(name, injected, damage(_planner(specs), folder), words, folder))
+            good = _planner(specs)
+            row = run_refusal(name, injected, damage(good, folder), words, folder)
+            add(replace(row, recovered=row.recovered and _comes_up(good, bridge, contract, folder)))
     return rows
 
 
-def graph_of(robot: str, model: str, folder: Path) -> tuple[list[NodeSpec], str, RobotContract]:
-    """The graph without its runner: nodes, the bridge's name, the contract."""
+def graph_of(
+    robot: str, model: str, folder: Path, *, runner: bool = False
+) -> tuple[list[NodeSpec], str, RobotContract]:
+    """The graph, as a rule without its runner: nodes, the bridge's name, the contract."""
     if robot == "sim":
         arguments = {"mode": "free-run", "visuals": "fast", "model": model, "out": str(folder)}
         specs, bridge = sim_graph(arguments), "sim_bridge"
     else:
         arguments = {"robot": robot, "model": model, "out": str(folder), "instruction": "put the book in the back"}
         specs, bridge = robot_graph(arguments), "robot_bridge"
-    specs = [spec for spec in specs if not spec.ends_graph]
+    specs = [spec for spec in specs if runner or not spec.ends_graph]
     return specs, bridge, load_contract(_planner(specs).parameters["contract"])
 
 
@@ -114,12 +121,25 @@ def run_refusal(name: str, injected: str, spec: NodeSpec, words: str, folder: Pa
     )
 
 
+def _comes_up(spec: NodeSpec, bridge: str, contract: RobotContract, folder: Path) -> bool:
+    """Whether the node becomes active as the message has told, with the right model and provider."""
+    try:
+        with _open([spec], bridge, contract, folder, wired=NOWHERE):
+            return True
+    except CladError:
+        return False
+
+
 # --- the cases by name
 
 
 def _wired_cases() -> dict[str, Case]:
     held = {fault.name: (lambda rig, fault=fault: run_hold(rig, fault)) for fault in WIRE_FAULTS}
     return {**held, **BENIGN_FAULTS}
+
+
+def _driver_cases() -> dict[str, Case]:
+    return {fault.name: (lambda rig, fault=fault: run_hold(rig, fault)) for fault in DRIVER_FAULTS}
 
 
 def _direct_cases() -> dict[str, Case]:
@@ -178,7 +198,7 @@ def _reason(rig: Rig, fault: Fault, since: int, began: float) -> str:
 
 
 @contextmanager
-def _open(specs, bridge: str, contract: RobotContract, folder: Path, *, wired: bool) -> Iterator[Rig]:
+def _open(specs, bridge: str, contract: RobotContract, folder: Path, *, wired: str) -> Iterator[Rig]:
     """The graph, every node active; all of it is gone afterwards."""
     rig = Rig(specs, bridge, contract, folder, wired=wired)
     try:

@@ -19,6 +19,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.task import Future
 from std_msgs.msg import Bool
 
 from clad.errors import CladError, UsageError, unknown_name
@@ -29,6 +30,7 @@ from clad_ros.diagnostics import Diagnostics
 
 TICK = 0.1  # s
 SETTLED = 2.0  # s after a transition from which on a heartbeat's word for the state is newer than the answer's
+UNANSWERED = 3.0  # s after a question from which on a heartbeat says that it was not heard
 ON_LOSS = ("stop", "report", "halt")
 _TRANSITIONS = {
     "configure": Transition.TRANSITION_CONFIGURE,
@@ -41,8 +43,9 @@ class Managed:
     """What is known of one node. changed, heard: monotonic s of the last transition and heartbeat. alive: ever heard."""
 
     def __init__(self, node: Manager, name: str) -> None:
-        self.name, self.state, self.pending, self.words = name, UNKNOWN, False, ""
-        self.changed = self.heard = time.monotonic()
+        self.name, self.state, self.words = name, UNKNOWN, ""
+        self.pending: Future | None = None  # what it was asked, until it answers
+        self.changed = self.heard = self.asked = time.monotonic()
         self.alive = False
         self.get = node.create_client(GetState, f"/{name}/get_state")
         self.change = node.create_client(ChangeState, f"/{name}/change_state")
@@ -96,6 +99,11 @@ class Manager(Node):
         managed.heard, managed.alive = time.monotonic(), True
         if managed.state == GONE:
             self._back(managed)
+        elif managed.pending and managed.heard - managed.asked > UNANSWERED:
+            # it beats from the thread that would answer. The question went to a process that has died: the middleware
+            # takes its services for there until its participant's lease is over, 20 s
+            self.get_logger().warning(f"{managed.name} has not heard what it was asked: asking again")
+            managed.pending, managed.state, managed.changed = None, message.label, managed.heard
         elif not managed.pending and managed.heard - managed.changed > SETTLED and managed.state != REFUSED:
             managed.state = message.label
 
@@ -157,15 +165,21 @@ class Manager(Node):
             self._ask(managed, managed.change, request, partial(self._on_changed, transition))
 
     def _ask(self, managed: Managed, client, request, answered) -> None:
-        managed.pending = True
-        client.call_async(request).add_done_callback(lambda future: answered(managed, future.result()))
+        managed.pending, managed.asked = client.call_async(request), time.monotonic()
+
+        def done(future: Future) -> None:
+            if future is managed.pending:  # else it was given up
+                managed.pending = None
+                answered(managed, future.result())
+
+        managed.pending.add_done_callback(done)
 
     def _on_state(self, managed: Managed, answer: GetState.Response) -> None:
-        managed.pending, managed.changed = False, time.monotonic()
+        managed.changed = time.monotonic()
         managed.state = answer.current_state.label
 
     def _on_changed(self, transition: str, managed: Managed, answer: ChangeState.Response) -> None:
-        managed.pending, managed.changed = False, time.monotonic()
+        managed.changed = time.monotonic()
         managed.state = AFTER[transition] if answer.success else REFUSED
 
     def _lost(self, managed: Managed, words: str) -> None:
@@ -187,7 +201,7 @@ class Manager(Node):
     def _back(self, managed: Managed) -> None:
         """It, or a new process of its name: whatever was being asked of the old one is forgotten."""
         self.get_logger().info(f"{managed.name} is back")
-        managed.state, managed.pending, managed.heard = UNKNOWN, False, time.monotonic()
+        managed.state, managed.pending, managed.heard = UNKNOWN, None, time.monotonic()
 
 
 def main() -> None:

@@ -82,7 +82,7 @@ class PlannerNode(CladNode):
         self._worker = Worker(self._plan, self._failed, merge_jobs)
 
         self._publisher = self.create_lifecycle_publisher(
-            LatentForesight, topics.LATENT_FORESIGHT, topics.INFERENCE_QOS
+            LatentForesight, topics.LATENT_FORESIGHT, topics.COMMANDING_QOS
         )
         subscribe = self.create_subscription
         self._entities = [

@@ -63,7 +63,7 @@ class PolicyNode(CladNode):
         self._continues = execution == "rtc"
         self._lock = threading.Lock()  # around the four above: two threads use them
         self._worker = Worker(self._act, self._failed)
-        self._publisher = self.create_lifecycle_publisher(ActionChunk, topics.ACTION_CHUNK, topics.INFERENCE_QOS)
+        self._publisher = self.create_lifecycle_publisher(ActionChunk, topics.ACTION_CHUNK, topics.COMMANDING_QOS)
         self._inputs = [
             self.create_subscription(
                 LatentForesight, topics.LATENT_FORESIGHT, self._on_foresight, topics.INFERENCE_QOS

@@ -82,10 +82,13 @@ class SafetyMonitor:
         return verdict
 
     def stop(self) -> None:
-        """Emergency stop, latched until /reset_safety."""
+        """Emergency stop, latched until /reset_safety.
+
+        Told each time: a node that is not active yet is stopped, but cannot tell it, and whoever presses on has not heard it.
+        """
         if not self._filter.estopped:
             self._filter.estop()
-            self._tell(State.ESTOP, (Reason.ESTOP,))
+        self._tell(State.ESTOP, (Reason.ESTOP,))
 
     def destroy(self) -> None:
         self._node.remove_on_set_parameters_callback(self._on_parameters)

@@ -11,15 +11,18 @@ def _reliable(depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATI
 
 
 COMMAND_LEASE = 0.05  # s: one control period of 20 Hz
+# s: the middleware asserts a publisher's life every two thirds of the lease that it offers, so four times in COMMAND_LEASE:
+# one or two assertions that come late on a busy machine are no death
+OFFERED_LEASE = 0.02
 
 
-def _commanding(depth: int) -> QoSProfile:
+def _commanding(depth: int, lease: float = COMMAND_LEASE) -> QoSProfile:
     """Of what moves a robot: the middleware tells whoever executes it when its publisher has died (clad_ros.partners)."""
     return QoSProfile(
         depth=depth,
         reliability=ReliabilityPolicy.RELIABLE,
         liveliness=LivelinessPolicy.AUTOMATIC,
-        liveliness_lease_duration=Duration(seconds=COMMAND_LEASE),
+        liveliness_lease_duration=Duration(seconds=lease),
     )
 
 
@@ -29,6 +32,9 @@ JOINT_STATES, EE_POSE, STATE_QOS = "/joint_states", "/ee_pose", _reliable(50)
 EXECUTED_ACTION, ACTION_QOS = "/executed_action", _reliable(50)
 EPISODE, EPISODE_QOS = "/episode", _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
 LATENT_FORESIGHT, ACTION_CHUNK, INFERENCE_QOS = "/latent_foresight", "/action_chunk", _commanding(5)
+COMMANDING_QOS = _commanding(
+    5, OFFERED_LEASE
+)  # of whoever publishes either of them; an offer may be better than asked for
 # for who acts on chunks: a simulator that is busy stepping must find the newest one, not a queue of old ones
 NEWEST_CHUNK_QOS, EVERY_FORESIGHT_QOS = _commanding(1), _commanding(50)
 # for a driver's pictures: best effort hears reliable publishers too, as cameras are often either
