@@ -17,6 +17,7 @@ EXAMPLES = """\
   clad bench --config small --variant dit --fused   another denoiser, stepwise and fused
   clad bench --config paper --device cuda      the same on a GPU
   clad bench --graph --minutes 10              the running ROS graph on the loopback robot: periods, latency, CPU, memory
+  clad bench --rollout 5                       what the graph costs in lock-step: wall time a step over the direct loop's
   clad bench --soak 120                        the same for two hours: what grows?
 """
 # what the paper states for its own model, on one RTX 4090: name of our row -> its figure
@@ -60,6 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --graph: of control and plans (default: %(default)s)",
     )
     parser.add_argument("--soak", type=float, default=None, metavar="MINUTES", help="--graph for long: what grows?")
+    parser.add_argument(
+        "--rollout",
+        type=options.count,
+        default=None,
+        metavar="N",
+        help="wall time a step: N episodes of clad sim over clad eval",
+    )
     options.add(parser, "threads", "json")
 
 
@@ -74,6 +82,10 @@ def run(args: argparse.Namespace) -> int:
         from clad.cli.bench_graph import run_graph_bench
 
         return run_graph_bench(args)
+    if args.rollout:
+        from clad.cli.bench_rollout import run_rollout_bench
+
+        return run_rollout_bench(args)
     if args.config and args.model:
         raise UsageError("--model and --config are two things to measure", "Give one of them")
     providers(args.device)  # refused before anything is built for it

@@ -57,7 +57,8 @@ def run_graph_bench(args: argparse.Namespace) -> int:
                 tail = (folder / "nodes.log").read_text(errors="replace").splitlines()[-20:]
                 raise CladError(f"{error}. The nodes' last lines: {' | '.join(tail)}") from error
         left = graph.shared_memory_segments() - before
-    rows, trends = graph.rows(seen, floors, baselines), graph.trends(seen)
+    rows = graph.rows(seen, floors, baselines)
+    trends = graph.trends(seen) if args.soak is not None else []  # in a minute, warming up looks like a leak
     where = machine()
     print(f"small model, random weights, {args.rate:g} Hz for {minutes:g} min, loopback robot; {where['cpu']}")
     print(graph.table(rows))
@@ -67,7 +68,8 @@ def run_graph_bench(args: argparse.Namespace) -> int:
     print(f"missed deadlines: {seen.missed()} of {len(seen.executed_at)} control steps")
     for reason, count in seen.holds().most_common():
         print(f"  held {count} x: {reason}")
-    print("\n".join(trend.words for trend in trends))
+    for trend in trends:
+        print(trend.words)
     print(f"shared-memory segments: {len(left)} more than before (of every graph on this machine)")
     if args.json:
         body = {
