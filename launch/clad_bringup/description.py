@@ -27,6 +27,8 @@ def describe(
                 name=spec.name,
                 parameters=[spec.parameters],
                 remappings=list(spec.remappings),
+                ros_arguments=["--enclave", spec.enclave] if spec.enclave else [],
+                additional_env=spec.environment,
                 output="screen",
                 # the runner's end is the ordinary end; without any other node the rest is of no use
                 on_exit=Shutdown(),

@@ -21,6 +21,7 @@ from clad.cli.outputs import new_folder
 from clad.errors import UsageError, unknown_name
 from clad.runtime.catalogue import find_bundle, trained_task
 from clad.runtime.joining import STRATEGIES
+from clad_bringup import security
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,10 @@ class Argument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSpec:
-    """One process. parameters: name -> value, complete. ends_graph: its end is the graph's; any other's end is a fault."""
+    """One process. parameters: name -> value, complete. ends_graph: its end is the graph's; any other's end is a fault.
+
+    enclave, environment: its SROS2 enclave and what security adds to the environment; empty without security.
+    """
 
     package: str
     executable: str
@@ -44,6 +48,8 @@ class NodeSpec:
     parameters: dict[str, Any]
     remappings: tuple[tuple[str, str], ...] = field(default=())
     ends_graph: bool = False
+    enclave: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def _shared(name: str, *, type: type = str, choices: tuple[str, ...] = ()) -> Argument:
@@ -65,6 +71,8 @@ def _boolean(text: str) -> bool:
         raise ValueError(text)
     return text.lower() == "true"
 
+
+_SECURITY = (_switch("security"), _shared("keystore"))
 
 ARGUMENTS: tuple[Argument, ...] = (
     _shared("suite"),
@@ -116,6 +124,7 @@ ARGUMENTS: tuple[Argument, ...] = (
         description="free-run: images per simulated second; 0: one at every control step",
         type=float,
     ),
+    *_SECURITY,
 )
 
 ROBOT_ARGUMENTS: tuple[Argument, ...] = (
@@ -141,6 +150,7 @@ ROBOT_ARGUMENTS: tuple[Argument, ...] = (
     _shared("json"),
     _switch("resume"),
     Argument(name="inference_rate", default="25.0", description="the most plans made per second", type=float),
+    *_SECURITY,
 )
 
 # node -> (package, executable, values that are parameters of the same name), in the order of starting: the
@@ -198,7 +208,7 @@ def sim_graph(args: Mapping[str, str] | None = None) -> list[NodeSpec]:
 
     An empty model is the default one, an empty suite or task the first that it was trained on. Paths become absolute:
     recorder and runner must agree on them. Raises UsageError for an unknown argument or model, or a value that is no
-    choice or no number.
+    choice or no number, or security without a keystore that has every node's enclave.
     """
     values = _values(args or {}, ARGUMENTS)
     bundle = find_bundle(values["model"])
@@ -250,6 +260,8 @@ def _with_paths(values: dict[str, Any], command: str) -> dict[str, Any]:
 
 def _graph(order: Sequence[str], values: Mapping[str, Any], file: Path) -> list[NodeSpec]:
     fixed = {node: block["ros__parameters"] for node, block in yaml.safe_load(file.read_text()).items()}
+    secure = values["security"]
+    environment = security.environment(values["keystore"], order) if secure else {}
     graph = []
     for name in order:
         package, executable, settable = _NODES[name]
@@ -265,6 +277,8 @@ def _graph(order: Sequence[str], values: Mapping[str, Any], file: Path) -> list[
                 name=name,
                 parameters=parameters,
                 ends_graph=name == "episode_runner",
+                enclave=security.enclave(name) if secure else "",
+                environment=environment,
             )
         )
     return graph

@@ -79,7 +79,7 @@ class _Process:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **spec.environment},
             start_new_session=True,
             preexec_fn=_die_with_parent,
         )
@@ -160,6 +160,7 @@ def command(spec: NodeSpec, folder: Path) -> list[str]:
         *(str(executable), "--ros-args", "-r", f"__node:={spec.name}"),
         *("--params-file", str(parameters)),
         *remaps,
+        *(("--enclave", spec.enclave) if spec.enclave else ()),
     ]
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -47,19 +43,14 @@ CHANGED = {
 }
 
 
-@pytest.fixture(autouse=True)
-def models(tmp_path, monkeypatch):
-    """Three models to choose from, as far as a launch file looks into them, in the working directory."""
-    for name, task, robot in (("first", 5, "libero"), ("other", 2, "libero"), ("reach", 0, "fake")):
-        (tmp_path / "models" / name).mkdir(parents=True)
-        sidecar = {"blind": False, "tasks": [{"suite": "libero_10", "task": task}], "contract": {"name": robot}}
-        (tmp_path / "models" / name / "model.json").write_text(json.dumps(sidecar))
-    monkeypatch.delenv("CLAD_MODELS_DIR", raising=False)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("models")
 
 
 def parameters(graph) -> dict[str, dict]:
     return {spec.name: spec.parameters for spec in graph}
+
+
+SECURITY = {"security", "keystore"}  # no node's parameters: they have tests of their own
 
 
 def every_node():
@@ -69,10 +60,12 @@ def every_node():
 
 
 def test_every_argument_is_described_and_changes_some_node():
-    assert {a.name for a in ARGUMENTS} == set(CHANGED)
+    assert {a.name for a in ARGUMENTS} == set(CHANGED) | SECURITY
     default = parameters(sim_graph({"out": "runs"}))
     for argument in ARGUMENTS:
         assert argument.description and (not argument.choices or argument.default in argument.choices)
+        if argument.name in SECURITY:
+            continue
         assert parameters(sim_graph({"out": "runs", argument.name: CHANGED[argument.name]})) != default, argument.name
 
 
@@ -145,37 +138,9 @@ def test_every_executable_is_built():
         assert (Path(get_package_prefix(spec.package)) / "lib" / spec.package / spec.executable).is_file()
 
 
-def python310() -> Path | None:
-    """The folder of libpython3.10.so.1.0, which play_launch is linked with."""
-    folders = [
-        Path("/usr/lib/x86_64-linux-gnu"),
-        Path("/usr/local/lib"),
-        *Path.home().glob(".pyenv/versions/3.10.*/lib"),
-    ]
-    return next((f for f in folders if (f / "libpython3.10.so.1.0").is_file()), None)
-
-
-def resolve(tmp_path: Path, args: dict[str, str], file: str = "sim") -> tuple[subprocess.CompletedProcess, Path]:
-    """`sim.launch.py` or another file resolved by play_launch, in tmp_path."""
-    if (folder := python310()) is None:
-        pytest.skip("play_launch needs libpython3.10.so.1.0, which this machine lacks")
-    if (tool := shutil.which("play_launch")) is None:
-        pytest.skip("play_launch is not installed")
-    env = {
-        **os.environ,
-        "LD_LIBRARY_PATH": f"{os.environ.get('LD_LIBRARY_PATH', '')}:{folder}",
-        # its own Python 3.10 imports the graph: yaml and the ament index come from here
-        "PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{sysconfig.get_path('purelib')}",
-    }
-    out = tmp_path / "model.yaml"
-    given = [f"{name}:={value}" for name, value in args.items()]
-    dump = [tool, "dump", "launch", "-o", str(out), "clad_bringup", f"{file}.launch.py", *given]
-    return subprocess.run(dump, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60), out
-
-
 @pytest.mark.parametrize("args", [{"out": "runs"}, CHANGED], ids=["defaults", "all changed"])
-def test_both_launchers_start_the_same_nodes_with_the_same_parameters(tmp_path, args):
-    done, out = resolve(tmp_path, args)
+def test_both_launchers_start_the_same_nodes_with_the_same_parameters(resolve, args):
+    done, out = resolve(args)
     assert done.returncode == 0, done.stderr
     nodes = yaml.safe_load(out.read_text())["structure"]["nodes"]
     described = {f"/{spec.name}": spec for spec in sim_graph(args)}
@@ -189,9 +154,9 @@ def test_both_launchers_start_the_same_nodes_with_the_same_parameters(tmp_path, 
         assert node["on_exit"] == "shutdown"
 
 
-def test_robot_launch_starts_the_graph_of_the_arm(tmp_path):
+def test_robot_launch_starts_the_graph_of_the_arm(resolve):
     for args in ({"out": "runs", "robot": "loopback"}, CHANGED_ROBOT):
-        done, out = resolve(tmp_path, args, "robot")
+        done, out = resolve(args, "robot")
         assert done.returncode == 0, done.stderr
         nodes = yaml.safe_load(out.read_text())["structure"]["nodes"]
         described = {f"/{spec.name}": spec for spec in robot_graph(args)}
@@ -201,8 +166,8 @@ def test_robot_launch_starts_the_graph_of_the_arm(tmp_path):
             assert nodes[name]["params"] == spec.parameters
 
 
-def test_the_launch_file_declares_its_choices(tmp_path):
-    done, out = resolve(tmp_path, {"mode": "lock"})
+def test_the_launch_file_declares_its_choices(resolve):
+    done, out = resolve({"mode": "lock"})
     assert done.returncode != 0 and not out.exists() and "lockstep" in done.stderr
 
 
@@ -257,9 +222,11 @@ CHANGED_ROBOT = {
 
 
 def test_every_robot_argument_is_described_and_changes_some_node():
-    assert {a.name for a in ROBOT_ARGUMENTS} == set(CHANGED_ROBOT)
+    assert {a.name for a in ROBOT_ARGUMENTS} == set(CHANGED_ROBOT) | SECURITY
     default = parameters(robot_graph({"out": "runs", "model": "reach"}))
     for argument in ROBOT_ARGUMENTS:
+        if argument.name in SECURITY:
+            continue
         changed = {"out": "runs", "model": "reach", argument.name: CHANGED_ROBOT[argument.name]}
         assert argument.description and parameters(robot_graph(changed)) != default, argument.name
 

@@ -1,6 +1,6 @@
 """SROS2 permissions: what each node really creates, as a policy, and what a policy grants.
 
-    python -m clad_faults.permissions > security/clad.policy.xml      # made anew, from the graphs as they run
+    python -m clad_faults.permissions SIM_MODEL FAKE_MODEL > security/clad.policy.xml   # anew, from the graphs as they run
 
 The policy grants each enclave exactly what its node was seen to use. Whoever adds a topic to a node makes it anew; a test
 compares the two.
@@ -18,7 +18,8 @@ from xml.etree import ElementTree
 import rclpy
 from rclpy.node import Node
 
-from clad_faults.rig import Rig
+from clad_bringup.security import enclave
+from clad_faults.rig import NOWHERE, START_TIMEOUT, Rig
 from clad_faults.suite import graph_of
 from clad_ros.domain import own_domain
 
@@ -26,7 +27,6 @@ from clad_ros.domain import own_domain
 TOPICS, SERVICES, ACTIONS = "topic", "service", "action"
 Permissions = Mapping[tuple[str, str], frozenset[str]]
 SETTLED = 1.0  # s in which nobody has found anything new
-ROOT = "/clad"  # enclaves are ROOT/NODE
 
 
 def used(probe: Node, name: str) -> Permissions:
@@ -66,8 +66,8 @@ def policy_xml(nodes: Mapping[str, Permissions]) -> str:
     root = ElementTree.Element("policy", version="0.2.0")
     enclaves = ElementTree.SubElement(root, "enclaves")
     for name, permissions in sorted(nodes.items()):
-        enclave = ElementTree.SubElement(enclaves, "enclave", path=f"{ROOT}/{name}")
-        profiles = ElementTree.SubElement(enclave, "profiles")
+        node = ElementTree.SubElement(enclaves, "enclave", path=enclave(name))
+        profiles = ElementTree.SubElement(node, "profiles")
         profile = ElementTree.SubElement(profiles, "profile", ns="/", node=name)
         for (kind, permission), names in sorted(permissions.items()):
             group = ElementTree.SubElement(profile, f"{kind}s", {permission: "ALLOW"})
@@ -78,11 +78,12 @@ def policy_xml(nodes: Mapping[str, Permissions]) -> str:
 
 
 def observe(robot: str, model: str, folder: Path) -> dict[str, Permissions]:
-    """Node -> what it uses, of one running graph."""
-    specs, bridge, contract = graph_of(robot, model, folder)
-    rig = Rig(specs, bridge, contract, folder, wired=False)
+    """Node -> what it uses, of one running graph, its runner with an episode included."""
+    specs, bridge, contract = graph_of(robot, model, folder, runner=True)
+    rig = Rig(specs, bridge, contract, folder, wired=NOWHERE)
     try:
         rig.start_all()
+        rig.wait(lambda: set(rig.specs) <= set(rig.node.get_node_names()), "every node to be there", START_TIMEOUT)
         before, now = {}, {name: used(rig.node, name) for name in rig.specs}
         while now != before:  # the recorder subscribes to what it sees, and discovery takes its time
             time.sleep(SETTLED)
@@ -97,8 +98,10 @@ def main() -> None:
     nodes: dict[str, Permissions] = {}
     with own_domain() as domain, tempfile.TemporaryDirectory() as folder:
         rclpy.init(domain_id=domain)
-        for robot, model in zip(("sim", "loopback"), sys.argv[1:3], strict=True):
-            for name, permissions in observe(robot, model, Path(folder)).items():
+        for robot, model in (("sim", sys.argv[1]), ("loopback", sys.argv[2]), ("fake", sys.argv[2])):
+            out = Path(folder) / robot  # a runner wants one of its own
+            out.mkdir()
+            for name, permissions in observe(robot, model, out).items():
                 both = {k: permissions.get(k, frozenset()) | nodes.get(name, {}).get(k, frozenset()) for k in
                         {*permissions, *nodes.get(name, {})}}  # fmt: skip
                 nodes[name] = both

@@ -126,6 +126,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "out": {"default": None, "metavar": "DIR", "help": "where the results go (default: runs/COMMAND-DATE-TIME)"},
     "json": {"default": None, "metavar": "FILE", "help": "also write the result to FILE"},
     "resume": {"action": "store_true", "help": "go on with what an interrupted run left in --out"},
+    "security": {
+        "action": "store_true",
+        "help": "SROS2, enforced: every node in its enclave of security/clad.policy.xml (docs/security.md)",
+    },
+    "keystore": {
+        "default": "",
+        "metavar": "DIR",
+        "help": "SROS2 keystore for --security (default: the one that ROS_SECURITY_KEYSTORE names)",
+    },
 }
 
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(
         parser,
         *("instruction", "init", "episodes", "seed", "execution", "max-steps", "model", "provider", "precision"),
-        *("fused", "threads", "out", "json", "resume"),
+        *("fused", "threads", "out", "json", "resume", "security", "keystore"),
         instruction={"help": "what the robot is told (default: the words of the model's first task)"},
         init={"help": "number of the first episode's scene, for the result; the next ones follow"},
         max_steps={"default": 600, "help": "control steps an episode may take; then it is a timeout"},
@@ -57,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         out=str(out),
         json=args.json or "",
         resume=str(args.resume).lower(),
+        security=str(args.security).lower(),
+        keystore=args.keystore,
     )
     ros = ros_or_refuse()
     words = f"{bundle.id} on {args.robot}: {instruction}, {args.episodes} episode{'s' * (args.episodes > 1)}"

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(
         parser,
         *("suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "model", "max-steps"),
-        *("execution", "provider", "precision", "fused", "threads", "out", "json", "resume"),
+        *("execution", "provider", "precision", "fused", "threads", "out", "json", "resume", "security", "keystore"),
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while the robot moves")
 
@@ -64,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         "out": out,
         "json": args.json or "",
         "resume": str(args.resume).lower(),
+        "security": str(args.security).lower(),
+        "keystore": args.keystore,
     }
     ros = ros_or_refuse()
     graph = ros.sim_graph({name: str(value) for name, value in arguments.items()})
