@@ -120,6 +120,9 @@ class Rig:
     def pid(self, name: str) -> int:
         return self._processes[name].pid
 
+    def runs(self, name: str) -> bool:
+        return self._processes[name].poll() is None
+
     def kill(self, name: str) -> None:
         """As the kernel does when memory is short: no handler runs, nothing is put in order."""
         self._stopped = False
