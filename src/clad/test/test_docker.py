@@ -44,3 +44,12 @@ def test_services_run_nodes_that_exist_on_loopback_without_privileges(name):
         assert (checkout() / "launch" / "launch" / what).is_file()
     else:
         assert f'"{what} = ' in (checkout() / "src" / package / "setup.py").read_text()
+
+
+def test_the_robots_profile_has_every_node_that_its_manager_brings_up_and_inference_on_a_gpu():
+    services = {n: s for n, s in COMPOSE["services"].items() if "robot" in s["profiles"]}
+    managed = set(yaml.safe_load(services["manager"]["command"][-1].removeprefix("nodes:=")))
+    assert managed == set(services) - {"manager"} == {"recorder", "planner", "policy", "robot_bridge"}
+    assert all("auto_activate:=false" in services[name]["command"] for name in managed)
+    gpu = {n for n, s in COMPOSE["services"].items() if "deploy" in s}
+    assert gpu == {"planner", "policy"} == {n for n, s in COMPOSE["services"].items() if s["image"] == "clad:cuda"}
