@@ -1,9 +1,4 @@
-"""What is wrong with the observations that arrive: streams that stop, clocks that jump, cameras that hang. Knows no ROS.
-
-A hanging camera driver goes on publishing its last image under new stamps, so age alone does not tell. A sensor's noise
-makes two images of it differ; a simulator's images are equal as long as nothing moves. Equal images while the hand has
-travelled are therefore the sign: 0 of 6878 images of LIBERO demonstrations show it.
-"""
+"""What is wrong with the observations that arrive: streams that stop, clocks that jump, cameras that hang. Knows no ROS."""
 
 from __future__ import annotations
 
@@ -14,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from clad.robot.frozen import Frozen
+
 JUMP = 2.0  # s by which a stamp may run ahead of the steady clock: an episode may begin one second after the last
-TRAVEL = 0.001  # m that the hand moves at most while a working camera's image stays the same
 GRACE = 0.6  # of a control period: how much later than the others a stream may deliver
 SECOND = 10**9
 
@@ -35,7 +31,7 @@ class Vigilance:
     def begin(self) -> None:
         """An episode begins: its stamps need not follow the last one's, nor its images differ from them."""
         self._last: dict[str, tuple[int, float]] = {}  # stream -> (stamp, steady) of its last good message
-        self._images: dict[str, tuple[Any, np.ndarray]] = {}  # camera -> (data, hand position when it last changed)
+        self._frozen = Frozen()
         self._newest = self._newest_came = 0.0  # the newest stamp of any stream, and when it came
         self._complete: int | None = None
         self.clock_changed = False
@@ -61,14 +57,7 @@ class Vigilance:
         if self._complete is not None and stamp > self._complete:
             self._intervals.append(stamp - self._complete)
         self._complete = stamp
-        for camera, data in images.items():
-            if camera in self._images and self._images[camera][0] == data:
-                travel = float(np.linalg.norm(hand - self._images[camera][1]))
-                if travel > TRAVEL:
-                    return f"{camera} is frozen: its image stayed the same while the hand moved {travel * 1e3:.0f} mm"
-            else:
-                self._images[camera] = data, hand
-        return ""
+        return self._frozen.look(images, hand)
 
     def overdue(self, steady: float) -> bool:
         """Whether complete observations have stopped while some stream goes on.

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clad_planner.vigilance import GRACE, JUMP, SECOND, TRAVEL, Vigilance
+from clad.robot.frozen import TRAVEL
+from clad_planner.vigilance import GRACE, JUMP, SECOND, Vigilance
 
 PERIOD = 50_000_000
 HAND = np.zeros(3)

@@ -14,6 +14,7 @@ from rclpy.publisher import Publisher
 from clad.contract import RobotContract, hold_action, wire_to_native
 from clad.errors import CladError
 from clad.robot.commands import Converter
+from clad.robot.frozen import Frozen
 from clad.robot.homing import Homing
 from clad.robot.senses import Instant, Senses
 from clad.runtime.execution import HOLDS, REFUSALS, ChunkExecutor
@@ -72,6 +73,7 @@ class Control:
         self._asked, self._is_home = 0, False
         self._episodes = self._refused = 0
         self._seen = self._settled = 0  # ns: when a picture came last, until when a finished episode is brought to rest
+        self._frozen, self._hangs = Frozen(), ""  # the cameras of this episode, and which of them hangs, in words
         self.run: Run | None = None
 
     # --- episodes
@@ -80,6 +82,7 @@ class Control:
         """A new episode, which begins once the arm is at home; one that is still running is aborted."""
         self.finish(EpisodeStatus.ABORTED, "another episode was started", now)
         self._safety.begin()
+        self._frozen, self._hangs = Frozen(), ""
         self._asked, self._is_home = now, False
         self._episodes += 1
         self.run = Run(
@@ -152,6 +155,7 @@ class Control:
 
     def tick(self, now: int) -> None:
         run, measured = self.run, self._senses.measured()
+        instant = self._look(now)
         if run is not None and run.running:
             if run.start:
                 self._act(run, measured, now)
@@ -161,7 +165,7 @@ class Control:
                 self._leave_for_home(measured, now)
         elif now < self._settled:
             self._send(self._safety.step(None, measured, now), now)
-        self._observe(now)
+        self._observe(instant)
 
     def _leave_for_home(self, measured: Measured | None, now: int) -> None:
         """Once the arm and every camera have been heard."""
@@ -198,7 +202,7 @@ class Control:
         spec = self._contract.action
         due = run.executor.action(now)
         command = native = None
-        reason = self._inputs.trouble(now) or self._partners.reason or HOLDS.get(due.flag, "")
+        reason = self._inputs.trouble(now) or self._hangs or self._partners.reason or HOLDS.get(due.flag, "")
         if not reason and measured is not None:
             native = wire_to_native(due.action, spec)
             following = newest(run.executor.chunks, now + self._period).action
@@ -246,13 +250,19 @@ class Control:
         if verdict.command is not None:
             self._outputs.send(verdict.command, now)
 
-    def _observe(self, now: int) -> None:
-        """Publish the newest observation of a running episode; the first one, once the arm is home, begins it."""
+    def _look(self, now: int) -> Instant | None:
+        """The newest observation, without pictures while a camera is late; None while nothing is new."""
         instant = self._senses.look()
         if instant is not None:
             self._seen = now
+            images = {camera: image.tobytes() for camera, image in instant.observation.images.items()}
+            self._hangs = self._frozen.look(images, instant.observation.ee_position)
         elif now - self._seen > CAMERA_LATE * self._period:
             instant = self._senses.feel()
+        return instant
+
+    def _observe(self, instant: Instant | None) -> None:
+        """Publish the observation of a running episode; the first one, once the arm is home, begins it."""
         if self._inputs.faults:
             self._diagnostics.warn("; ".join(self._inputs.faults.values()))
         run = self.run
