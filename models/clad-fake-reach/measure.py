@@ -1,7 +1,7 @@
 """The fake robot's model in one process, where time stands still while it computes: what it can do on any machine.
 
 The same arm, controller, conversion and safety filter as in the graph; the pictures are of the step that a plan is for.
-Run it in the workspace's environment: . install/setup.bash && python models/clad-fake-reach/measure.py --help
+train.sh, its last lines, says in which environment it runs.
 """
 
 from __future__ import annotations

@@ -18,5 +18,7 @@ shrunk=(--set data.proprio=arm6_ee7 --set planner.width=128 --set planner.hidden
     --set train_policy.precision=bfloat16 --set train_policy.batch=128 --set train_policy.weights_ema=0.995 --steps 2000
 ./clad export --planner runs/fake-planner --policy runs/fake-policy --name "$name"
 ./clad robot --model "$name" --episodes 20 --seed 200
-. install/setup.bash
-for control in "" --blind; do .venv/bin/python "$here/measure.py" --model "$name" --max-steps 300 $control; done
+set +u  # colcon's scripts look at variables that are not set
+. .venv/bin/activate
+. install/local_setup.bash
+for control in "" --blind; do python "$here/measure.py" --model "$name" --max-steps 300 $control; done

@@ -10,13 +10,15 @@ from clad.cli.running import ros_or_refuse, run_here
 
 HELP = "a trained model drives an arm, or the fake one, through ROS 2 nodes; bag, video and result are left behind"
 EXAMPLES = """\
-  clad robot --robot fake --model NAME           a simulated UR5e behind the topics of a ros2_control driver
+  clad robot                                     a simulated UR5e behind ros2_control's topics picks up a block
+  clad robot --episodes 20 --seed 200            the block lies elsewhere each time; the seed says where
   clad robot --robot loopback --model NAME       the same without physics or pictures, to try the graph
   clad robot --robot ur --instruction 'put the cup on the plate'
                                                  your UR5e; start its driver and its cameras before (docs/robot.md)
   clad robot --robot mine.yaml --episodes 10     any robot that has a contract with a driver section
 
-How an episode ended is said by a service: ros2 service call /set_outcome std_srvs/srv/SetBool '{data: true}'.
+The fake robot says itself that the block is up. On an arm somebody says how an episode ended:
+ros2 service call /set_outcome std_srvs/srv/SetBool '{data: true}'
 Stop the arm: ros2 service call /emergency_stop std_srvs/srv/Trigger. Everything else is in docs/robot.md.
 """
 
