@@ -11,8 +11,8 @@ def _reliable(depth: int, durability: DurabilityPolicy = DurabilityPolicy.VOLATI
 
 
 COMMAND_LEASE = 0.05  # s: one control period of 20 Hz
-# s: the middleware asserts a publisher's life every two thirds of the lease that it offers, so four times in COMMAND_LEASE:
-# one or two assertions that come late on a busy machine are no death
+# s: the middleware asserts a publisher's life at least once in the lease that it offers, so several times in COMMAND_LEASE:
+# one assertion that comes late on a busy machine is no death
 OFFERED_LEASE = 0.02
 
 
