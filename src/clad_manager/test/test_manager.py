@@ -9,12 +9,16 @@ import time
 from pathlib import Path
 
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from hypothesis import given
 from hypothesis import strategies as st
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
 from std_msgs.msg import Bool
 
 from clad_interfaces.msg import SafetyStatus
+from clad_manager.node import UNANSWERED, Manager
 from clad_manager.order import ACTIVE, AFTER, INACTIVE, REFUSED, UNCONFIGURED, next_transitions
 from clad_ros import topics
 
@@ -106,6 +110,24 @@ def test_a_refusal_ends_the_start_with_the_nodes_own_words(graph, small):
     graph.wait(lambda: process.popen.poll() is not None, "the manager's end")
     assert process.popen.returncode == 1
     assert "manager: second: the model is broken. Take another" in process.output
+
+
+def test_a_question_that_a_dead_process_took_with_it_is_given_up_and_its_late_answer_ignored(graph):
+    node = Manager()
+    try:
+        managed = next(iter(node._nodes.values()))
+        node._ask(managed, managed.get, GetState.Request(), node._on_state)  # nobody answers
+        question = managed.pending
+        node.on_heartbeat(managed, State(label=UNCONFIGURED))
+        assert managed.pending is question  # it may still be answering
+        managed.asked -= 2 * UNANSWERED
+        node.on_heartbeat(managed, State(label=UNCONFIGURED))
+        assert managed.pending is None and managed.state == UNCONFIGURED
+        question.set_result(GetState.Response(current_state=State(label=ACTIVE)))
+        rclpy.spin_once(node, timeout_sec=0.1)
+        assert managed.state == UNCONFIGURED
+    finally:
+        node.destroy_node()
 
 
 def test_wrong_parameters_are_refused(graph):
