@@ -10,7 +10,7 @@ resume() { if [ -f "$1/state.safetensors" ]; then echo --resume; fi; }
 shrunk=(--set data.proprio=arm6_ee7 --set planner.width=128 --set planner.hidden=256
     --set policy.width=256 --set policy.blocks=3 --set policy.observation=128)
 
-[ -d data/demos-fake/fake ] || ./clad demos --robot fake --per-task 160 --out data/demos-fake
+[ -d data/demos-fake/fake ] || ./clad demos --robot fake --per-task 160
 ./clad encode --robot fake --demos data/demos-fake --out data/features-fake --workers 2
 ./clad train planner --features data/features-fake --out runs/fake-planner $(resume runs/fake-planner) "${shrunk[@]}" \
     --set train_planner.precision=bfloat16 --steps 800

@@ -158,6 +158,8 @@ class ArmNode(CladNode):
         try:
             work()
         except Exception as error:
+            if not self.context.ok():  # the process is ending, and nothing can be published any more
+                return
             traceback.print_exc()
             self.diagnostics.error(f"the robot has failed: {error!r}")
 

@@ -72,12 +72,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="collect nothing: let the experts try N trial scenes (up to 500) a task, without pictures, and print a table",
     )
-    options.add(parser, "visuals", "out", "json", out={"default": "data/demos", "help": "where the demonstrations go"})
+    options.add(
+        parser,
+        "visuals",
+        "out",
+        "json",
+        out={"default": None, "help": "where the demonstrations go (default: data/demos; of fake data/demos-fake)"},
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     if args.robot == "fake":
         return _fake(args)
+    args.out = args.out or "data/demos"
     from clad.sim.demos import Job, collect, tasks_with_expert
 
     check_json(args.json)
@@ -120,8 +127,9 @@ def _fake(args: argparse.Namespace) -> int:
         raise CladError(
             f"the fake robot is not on the path ({error})", "Run ./clad, or source the workspace"
         ) from error
-    make_writable(Path(args.out), "--out")
-    out = Path(args.out) / "fake"
+    folder = Path(args.out or "data/demos-fake")
+    make_writable(folder, "--out")
+    out = folder / "fake"
     with tqdm(total=args.per_task, unit="demo", desc="fake") as bar:
         for words in collect(load_contract("fake"), out, args.per_task, first_seed=max(args.first_seed, FIRST_SEED)):
             bar.set_postfix_str(words)
