@@ -21,4 +21,4 @@ shrunk=(--set data.proprio=arm6_ee7 --set planner.width=128 --set planner.hidden
 set +u  # colcon's scripts look at variables that are not set
 . .venv/bin/activate
 . install/local_setup.bash
-for control in "" --blind; do python "$here/measure.py" --model "$name" --max-steps 300 $control; done
+for control in "" --blind; do python -m clad_fake_robot.measure --model "$name" --max-steps 300 $control; done

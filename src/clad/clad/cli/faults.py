@@ -38,9 +38,9 @@ def run(args: argparse.Namespace) -> int:
     """Exit 0 when every fault was passed, 1 otherwise."""
     try:
         import rclpy
+
         from clad_faults.report import MOST_PERIODS, table
         from clad_faults.suite import names, run_suite
-
         from clad_ros.domain import own_domain
     except ImportError as error:
         raise CladError(
