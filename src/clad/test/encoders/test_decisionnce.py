@@ -19,6 +19,7 @@ from clad.errors import CladError
 from clad.export.encoder_decisionnce import export_decisionnce
 from clad.model.config import load_config
 from clad.train.prepare import prepare
+from clad.train.team import Team
 
 pytestmark = pytest.mark.timeout(600)  # seconds of work, but of CPU time that others may be using
 KIND = ["export", "encoder", "--kind", "decisionnce"]
@@ -80,7 +81,7 @@ def test_features_reach_training_under_their_own_name(directory, tmp_path):
     arguments = ["--demos", str(tmp_path / "demos"), "--encoder", str(directory), "--out", str(cache)]
     assert main(["encode", *arguments]) == 0
     config = load_config("small", ["data.features=embedding"])
-    prepared = prepare(cache, config, stage="planner", seed=0, blind=False, device=torch.device("cpu"))
+    prepared = prepare(cache, config, stage="planner", seed=0, blind=False, team=Team())
     assert prepared.info.dims.visual == 2 * TINY.embedding and prepared.info.dims.text == TINY.embedding
     with pytest.raises(CladError, match="keypoints. It has images.agentview.embedding"):
         load_cache(cache, ("agentview",), ("keypoints",))

@@ -61,7 +61,7 @@ def cache(tmp_path_factory, tiny_models):
 @pytest.fixture(scope="module")
 def planner(cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("planner")
-    train_planner(cache, out, config("train_planner.steps=200", "train_planner.evaluate_every=50"))
+    train_planner(cache, out, config("train_planner.steps=400", "train_planner.evaluate_every=100"))
     return out
 
 
@@ -69,7 +69,7 @@ def test_planner_beats_forecasting_no_change(planner):
     info, result = runs.read_info(planner, "planner")
     assert result["skill"] < 1 and result["spread_semantic"] > 0.1 and result["spread_proprio"] > 0.1
     lines = [json.loads(line) for line in (planner / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [50, 100, 150, 200]
+    assert [line["step"] for line in lines] == [100, 200, 300, 400]
     assert result["skill"] == min(line["skill"] for line in lines), "the weights kept are the best, not the last"
     assert lines[-1]["total"] < lines[0]["total"]
     assert info.tasks == ({"suite": "libero_10", "task": 5, "instruction": "pick up the book"},)
