@@ -97,7 +97,7 @@ class RobotBridge(CladNode):
                 ActionChunk,
                 topics.ACTION_CHUNK,
                 lambda m: control.on_chunk(m, self._now()),
-                topics.NEWEST_CHUNK_QOS,
+                topics.INFERENCE_QOS,
                 event_callbacks=partners.watch("policy"),
             ),
         ]

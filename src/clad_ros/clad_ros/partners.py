@@ -26,7 +26,7 @@ class Partners:
         self._alive: dict[str, int] = {}
         self._faults: dict[str, str] = {}
         self._chunk = ""
-        self._subscription = node.create_subscription(
+        self.subscription = node.create_subscription(
             DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics, topics.DIAGNOSTICS_QOS
         )
 
@@ -56,7 +56,7 @@ class Partners:
         return next((f"{name}: {words}" for name, words in self._faults.items() if words), self._chunk)
 
     def destroy(self) -> None:
-        self._node.destroy_subscription(self._subscription)
+        self._node.destroy_subscription(self.subscription)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

@@ -35,8 +35,7 @@ LATENT_FORESIGHT, ACTION_CHUNK, INFERENCE_QOS = "/latent_foresight", "/action_ch
 COMMANDING_QOS = _commanding(
     5, OFFERED_LEASE
 )  # of whoever publishes either of them; an offer may be better than asked for
-# for who acts on chunks: a simulator that is busy stepping must find the newest one, not a queue of old ones
-NEWEST_CHUNK_QOS, EVERY_FORESIGHT_QOS = _commanding(1), _commanding(50)
+EVERY_FORESIGHT_QOS = _commanding(50)  # for who only looks on, at whatever time
 # for a driver's pictures: best effort hears reliable publishers too, as cameras are often either
 DRIVER_QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 DIAGNOSTICS, DIAGNOSTICS_QOS = "/diagnostics", _reliable(10)

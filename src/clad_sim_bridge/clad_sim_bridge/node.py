@@ -26,6 +26,7 @@ from clad_ros.node import CladNode, run_node
 from clad_ros.partners import Partners
 from clad_ros.safety import SafetyMonitor, declare_safety
 from clad_ros.stamps import SECOND, time_msg
+from clad_ros.waiting import take_waiting
 from clad_sim_bridge.driver import Driver, Settings
 from clad_sim_bridge.episode import Run
 from clad_sim_bridge.simulation import Simulation
@@ -107,7 +108,7 @@ class SimBridge(CladNode):
                 ActionChunk,
                 topics.ACTION_CHUNK,
                 driver.on_chunk,
-                topics.NEWEST_CHUNK_QOS,
+                topics.INFERENCE_QOS,
                 event_callbacks=partners.watch("policy"),
             ),
         ]
@@ -140,6 +141,7 @@ class SimBridge(CladNode):
     def _on_tick(self) -> None:
         """A tick that comes late, or takes longer than its period, delays sim time: steps are never made up in a burst."""
         self._due = max(self._due + self._wall_period, time.monotonic_ns())
+        take_waiting([self._partners.subscription, *self._inputs])
         self._driver.tick()
         self._timer.timer_period_ns = max(self._due - time.monotonic_ns(), 1)
         self._timer.reset()
