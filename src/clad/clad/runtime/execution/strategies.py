@@ -59,10 +59,12 @@ def blend(chunks: Sequence[TimedChunk], now: int, *, gripper_index: int, steps: 
 
 
 def _fade(older: TimedChunk, newer: TimedChunk, now: int, steps: int) -> float:
-    """The newer chunk's weight, above 0 and up to 1."""
+    """The newer chunk's weight: 0 before it has arrived, then up to 1."""
     begin = max(newer.accepted, newer.start)
     overlap = max(min(steps, (older.end - begin) // newer.step_dt), 0)
-    return min(((now - begin) // newer.step_dt + 1) / (overlap + 1), 1.0)
+    if overlap == 0:
+        return 1.0
+    return min(max((now - begin) // newer.step_dt + 1, 0) / (overlap + 1), 1.0)
 
 
 def _mixed(value: np.ndarray, newest_due: Sample, gripper_index: int) -> Sample:
