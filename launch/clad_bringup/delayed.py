@@ -46,7 +46,7 @@ class LateRelay:
         self._injected: Injected | None = None
         self._coming: list[tuple[int, ActionChunk]] = []
         self.chunks: list[ActionChunk] = []  # as the policy published them
-        self._publisher = node.create_publisher(ActionChunk, topics.ACTION_CHUNK, topics.INFERENCE_QOS)
+        self._publisher = node.create_publisher(ActionChunk, topics.ACTION_CHUNK, topics.COMMANDING_QOS)
         node.create_subscription(Clock, topics.CLOCK, self._on_clock, topics.CLOCK_QOS)
         node.create_subscription(ActionChunk, PROMPT, self._on_chunk, topics.INFERENCE_QOS)
 

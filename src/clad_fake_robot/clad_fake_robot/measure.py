@@ -1,7 +1,7 @@
 """The fake robot's model in one process, where time stands still while it computes: what it can do on any machine.
 
 The same arm, controller, conversion and safety filter as in the graph; the pictures are of the step that a plan is for.
-train.sh, its last lines, says in which environment it runs.
+It needs the environment of ./clad: `. .venv/bin/activate && . install/local_setup.bash`.
 """
 
 from __future__ import annotations

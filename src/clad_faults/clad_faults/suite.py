@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+import rclpy
 
 from clad.contract import RobotContract, load_contract
 from clad.errors import CladError, UsageError
@@ -20,6 +23,7 @@ from clad_faults.faults import DRIVER_FAULTS, PROCESS_FAULTS, WIRE_FAULTS, Fault
 from clad_faults.report import Row
 from clad_faults.rig import DRIVER, NODES, NOWHERE, Rig
 from clad_faults.storage import STORAGE_FAULTS
+from clad_ros.domain import own_domain
 from clad_ros.stamps import to_ns
 
 LONGEST = 3.0  # s that a robot is given to hold; far more than it may need, so that a miss can be told from a delay
@@ -29,6 +33,16 @@ Case = Callable[[Rig], Row]
 def names() -> list[str]:
     """Every fault, in the order of the table."""
     return [*_wired_cases(), *_driver_cases(), *_direct_cases(), *REFUSALS]
+
+
+def run_alone(robot: str, model: str, only: list[str], show: Callable[[Row], None]) -> list[Row]:
+    """`run_suite` in a ROS domain of its own and a folder that is gone afterwards."""
+    with own_domain() as domain, tempfile.TemporaryDirectory(prefix="clad-faults-") as folder:
+        rclpy.init(domain_id=domain)
+        try:
+            return run_suite(robot, model, only, Path(folder), show)
+        finally:
+            rclpy.try_shutdown()
 
 
 def run_suite(robot: str, model: str, only: list[str], folder: Path, show: Callable[[Row], None]) -> list[Row]:

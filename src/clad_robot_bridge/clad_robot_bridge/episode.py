@@ -12,11 +12,10 @@ from rclpy.task import Future
 from clad.runtime.execution import ChunkExecutor
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import EpisodeStatus
+from clad_ros.episodes import OUTCOMES
 from clad_ros.latency import LatencyMeter
 from clad_ros.safety import SafetyMonitor
 from clad_ros.stamps import SECOND, time_msg
-
-OUTCOMES = {EpisodeStatus.SUCCESS: "success", EpisodeStatus.TIMEOUT: "timeout", EpisodeStatus.ABORTED: "aborted"}
 
 
 @dataclass(slots=True, kw_only=True)

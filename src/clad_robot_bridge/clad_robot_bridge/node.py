@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from std_srvs.srv import SetBool
@@ -26,6 +25,7 @@ from clad_robot_bridge.episode import Run
 from clad_robot_bridge.inputs import Inputs
 from clad_robot_bridge.outputs import Outputs
 from clad_ros import topics
+from clad_ros.episodes import EpisodeServer
 from clad_ros.node import CladNode, run_node
 from clad_ros.partners import Partners
 from clad_ros.safety import SafetyMonitor, declare_safety
@@ -109,13 +109,10 @@ class RobotBridge(CladNode):
             self.create_service(Step, topics.STEP, self._on_step),
             self.create_service(SetBool, topics.SET_OUTCOME, self._on_outcome),
         ]
-        self._action = ActionServer(
+        self._action = EpisodeServer(
             self,
-            RunEpisode,
-            topics.RUN_EPISODE,
-            self._run_episode,
-            goal_callback=lambda goal: GoalResponse.ACCEPT if self.active else GoalResponse.REJECT,
-            cancel_callback=self._on_cancel,
+            begin=lambda goal: self._begin(goal, goal.max_steps),
+            cancel=lambda: control.finish(EpisodeStatus.ABORTED, "cancelled", self._now()),
         )
         # the steady clock: an arm is commanded at its rate whatever ROS time does
         self._timer = self.create_timer(
@@ -192,27 +189,6 @@ class RobotBridge(CladNode):
         self._control.finish(phase, "" if request.data else "given up by the operator", self._now())
         response.success = True
         return response
-
-    async def _run_episode(self, goal_handle) -> RunEpisode.Result:
-        request = goal_handle.request
-        try:
-            run = self._begin(request, request.max_steps)
-        except CladError as error:
-            goal_handle.abort()
-            return RunEpisode.Result(outcome="aborted", reason=str(error), bag=request.bag)
-        result = await run.finished
-        result.bag = request.bag
-        if goal_handle.is_cancel_requested:
-            goal_handle.canceled()
-        elif run.phase == EpisodeStatus.ABORTED:
-            goal_handle.abort()
-        else:
-            goal_handle.succeed()
-        return result
-
-    def _on_cancel(self, goal_handle) -> CancelResponse:
-        self._control.finish(EpisodeStatus.ABORTED, "cancelled", self._now())
-        return CancelResponse.ACCEPT
 
 
 def _kinematics(contract: RobotContract):

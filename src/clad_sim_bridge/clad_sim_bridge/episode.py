@@ -11,12 +11,12 @@ from rclpy.task import Future
 from clad.runtime.execution import ChunkExecutor, Decaying
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import EpisodeStatus, ExecutedAction
+from clad_ros.episodes import OUTCOMES
 from clad_ros.latency import LatencyMeter
 from clad_ros.safety import SafetyMonitor
 from clad_ros.stamps import SECOND, time_msg
 from clad_sim_bridge.simulation import Simulation
 
-OUTCOMES = {EpisodeStatus.SUCCESS: "success", EpisodeStatus.TIMEOUT: "timeout", EpisodeStatus.ABORTED: "aborted"}
 MAX_RESEND = 50  # executed actions kept to be sent again: as many as the topic's depth
 
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 
 import numpy as np
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.clock import Clock, ClockType
 
 from clad.contract import load_contract
@@ -22,6 +21,7 @@ from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, LatentForesight
 from clad_interfaces.srv import ResetEpisode, Step
 from clad_ros import topics
+from clad_ros.episodes import EpisodeServer
 from clad_ros.node import CladNode, run_node
 from clad_ros.partners import Partners
 from clad_ros.safety import SafetyMonitor, declare_safety
@@ -116,13 +116,10 @@ class SimBridge(CladNode):
             self.create_service(ResetEpisode, topics.RESET_EPISODE, self._on_reset),
             self.create_service(Step, topics.STEP, self._on_step),
         ]
-        self._action = ActionServer(
+        self._action = EpisodeServer(
             self,
-            RunEpisode,
-            topics.RUN_EPISODE,
-            self._run_episode,
-            goal_callback=lambda goal: GoalResponse.ACCEPT if self.active else GoalResponse.REJECT,
-            cancel_callback=self._on_cancel,
+            begin=lambda goal: self._begin(goal, max_steps=goal.max_steps, driven=True),
+            cancel=lambda: driver.finish(EpisodeStatus.ABORTED, "cancelled"),
         )
         self._start_timer(settings.mode)
         self.diagnostics.set(
@@ -210,27 +207,6 @@ class SimBridge(CladNode):
         response.done = self._driver.run.phase == EpisodeStatus.SUCCESS
         response.stamp = time_msg(self._simulation.now)
         return response
-
-    async def _run_episode(self, goal_handle) -> RunEpisode.Result:
-        request = goal_handle.request
-        try:
-            run = self._begin(request, max_steps=request.max_steps, driven=True)
-        except CladError as error:
-            goal_handle.abort()
-            return RunEpisode.Result(outcome="aborted", reason=str(error), bag=request.bag)
-        result = await run.finished
-        result.bag = request.bag
-        if goal_handle.is_cancel_requested:
-            goal_handle.canceled()
-        elif run.phase == EpisodeStatus.ABORTED:
-            goal_handle.abort()
-        else:
-            goal_handle.succeed()
-        return result
-
-    def _on_cancel(self, goal_handle) -> CancelResponse:
-        self._driver.finish(EpisodeStatus.ABORTED, "cancelled")
-        return CancelResponse.ACCEPT
 
 
 def _steps_per_image(camera_rate: float, control_rate: float) -> int:

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from clad.cli import options
+from clad.cli.running import ros_module
 from clad.cli.test import checkout
 from clad.errors import CladError, UsageError
 
@@ -90,9 +91,8 @@ def run(args: argparse.Namespace) -> int:
 def graph(seconds: float) -> Iterator[Finding]:
     """What a few seconds of listening tell of the running graph: one finding a fault, or one that all is well."""
     from clad.health import faults
-    from clad_ros.snapshot import take
 
-    snapshot, contract = take(seconds)
+    snapshot, contract = ros_module("clad_ros.snapshot").take(seconds)
     found = faults(snapshot, contract)
     for fault in found:
         yield Finding(check=fault.about, ok=False, detail=fault.words, remedy=fault.remedy)
@@ -191,12 +191,7 @@ def drawing() -> str:
 def _ros(name: str) -> Callable[[], str]:
     """A check that lives with the ROS packages."""
 
-    def check() -> str:
-        from clad_ros import checks
-
-        return getattr(checks, name)()
-
-    return check
+    return lambda: getattr(ros_module("clad_ros.checks"), name)()
 
 
 def models() -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 from clad.cli import options
-from clad.errors import CladError, unknown_name
+from clad.cli.running import ros_module
+from clad.errors import unknown_name
 
 HELP = "inject faults into the running graph; how soon the robot is safe, and whether it comes back"
 EXAMPLES = """\
@@ -36,35 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 when every fault was passed, 1 otherwise."""
-    try:
-        import rclpy
-
-        from clad_faults.report import MOST_PERIODS, table
-        from clad_faults.suite import names, run_suite
-        from clad_ros.domain import own_domain
-    except ImportError as error:
-        raise CladError(
-            f"the ROS packages are not on the path ({error})",
-            "Run ./clad, or build with colcon and source the workspace",
-        ) from error
+    suite, report = ros_module("clad_faults.suite"), ros_module("clad_faults.report")
     from clad.eval.machine import machine, versions
 
     for name in args.only:
-        if name not in names():
-            raise unknown_name("fault", name, names())
+        if name not in suite.names():
+            raise unknown_name("fault", name, suite.names())
 
     def show(row) -> None:
         print(f"{'✓' if row.passed else '✗'} {row.name}: {row.state}; {row.evidence}", file=sys.stderr, flush=True)
 
-    with own_domain() as domain, tempfile.TemporaryDirectory(prefix="clad-faults-") as folder:
-        rclpy.init(domain_id=domain)
-        try:
-            rows = run_suite(args.robot, args.model, args.only, Path(folder), show)
-        finally:
-            rclpy.try_shutdown()
-    print(table(rows))
+    rows = suite.run_alone(args.robot, args.model, args.only, show)
+    print(report.table(rows))
     if args.json:
-        body = {"schema": 1, "robot": args.robot, "most_periods": MOST_PERIODS, "machine": machine()}
+        body = {"schema": 1, "robot": args.robot, "most_periods": report.MOST_PERIODS, "machine": machine()}
         body.update(versions=versions(), rows=[{**asdict(row), "passed": row.passed} for row in rows])
         Path(args.json).write_text(json.dumps(body, indent=1) + "\n")
     failed = [row.name for row in rows if not row.passed]

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 from clad.errors import CladError, UsageError
 
 
-def ros_or_refuse() -> SimpleNamespace:
-    """The parts that need a built ROS workspace. Raises CladError where there is none."""
+def ros_module(name: str) -> ModuleType:
+    """A module of the ROS workspace. The library has no ROS in it: commands find what needs some by name, here only.
+
+    Raises CladError where no workspace is built.
+    """
     try:
-        from clad_bringup.console import Console
-        from clad_bringup.graph import robot_graph, sim_graph
-        from clad_bringup.supervisor import run_graph
-        from clad_ros.domain import own_domain
+        return importlib.import_module(name)
     except ImportError as error:
         raise CladError(
             f"the ROS packages are not on the path ({error})",
             "Run ./clad, or build with colcon and source the workspace",
         ) from error
+
+
+def ros_or_refuse() -> SimpleNamespace:
+    """What it takes to run a graph. Raises CladError where no ROS workspace is built."""
+    graph = ros_module("clad_bringup.graph")
     return SimpleNamespace(
-        Console=Console, robot_graph=robot_graph, sim_graph=sim_graph, run_graph=run_graph, own_domain=own_domain
+        Console=ros_module("clad_bringup.console").Console,
+        robot_graph=graph.robot_graph,
+        sim_graph=graph.sim_graph,
+        run_graph=ros_module("clad_bringup.supervisor").run_graph,
+        own_domain=ros_module("clad_ros.domain").own_domain,
     )
 
 
