@@ -72,7 +72,8 @@ class Control:
         self._homing: Homing | None = None
         self._asked, self._is_home = 0, False
         self._episodes = self._refused = 0
-        self._seen = self._settled = 0  # ns: when a picture came last, until when a finished episode is brought to rest
+        # ns: when a picture came last, the newest stamp told, until when a finished episode is brought to rest
+        self._seen = self._told = self._settled = 0
         self._frozen, self._hangs = Frozen(), ""  # the cameras of this episode, and which of them hangs, in words
         self.run: Run | None = None
 
@@ -257,6 +258,8 @@ class Control:
             self._seen = now
             images = {camera: image.tobytes() for camera, image in instant.observation.images.items()}
             self._hangs = self._frozen.look(images, instant.observation.ee_position)
+            if instant.stamp <= self._told:  # the camera was late, and a newer state was told without it
+                return None
         elif now - self._seen > CAMERA_LATE * self._period:
             instant = self._senses.feel()
         return instant
@@ -274,6 +277,7 @@ class Control:
             self._start(run, instant)
         run.states.update(instant.observation.joint_position.tobytes())
         run.latency.published(instant.stamp)
+        self._told = instant.stamp
         self._streams.state(instant.observation, instant.finger_velocity, instant.stamp)
         self._streams.images(instant.observation, self._senses.intrinsics, instant.stamp)
 
