@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clad.contract import RobotContract
+from clad.contract import RobotContract, native_to_wire
 from clad.data.episode import Episode
 from clad.data.lerobot_writer import DatasetWriter
 from clad.data.no_ops import no_ops
@@ -66,7 +66,7 @@ class Rig:
 
     def act(self, native: np.ndarray) -> np.ndarray:
         """Execute a native action (N,) for one control period; returns what the safety filter made of it."""
-        wire = native * np.asarray(self._contract.action.scale)
+        wire = native_to_wire(native, self._contract.action)
         measured = self._measured()
         reference = self._trajectory.sample(self._now)[0]
         command = self._converter.command(wire, wire, measured, reference)
@@ -100,8 +100,7 @@ class Rig:
             contract.joint_names, way.positions, way.velocities, times, stamp=self._now, now=self._now
         )
         if sent.gripper is not None:
-            is_open, closed = np.array(contract.driver.gripper.open), np.array(contract.driver.gripper.close)
-            self._fingers = is_open + (closed - is_open) * (sent.gripper + 1.0) / 2.0
+            self._fingers = contract.driver.gripper.fingers(sent.gripper)
         end = self._now + self._period
         while self._now < end:
             self._now += self._step

@@ -7,8 +7,6 @@ It needs the environment of ./clad: `. .venv/bin/activate && . install/local_set
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import math
 
 import numpy as np
 
@@ -32,23 +30,21 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=20, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=200, help="of the first episode (default: %(default)s)")
     parser.add_argument("--max-steps", type=int, default=600, help="(default: %(default)s)")
-    parser.add_argument("--delay", type=float, default=0.0, help="s from a picture to its chunk (default: %(default)s)")
     parser.add_argument("--blind", action="store_true", help="vision zeroed: the control that the task needs eyes")
     args = parser.parse_args()
 
     contract = load_contract("fake")
     bundle = load_bundle(args.model)
     if args.blind:
-        bundle = dataclasses.replace(bundle, blind=True)
+        bundle = bundle.blinded()
     planner, policy, rig = Planner(bundle, contract), Policy(bundle, contract), Rig(contract)
     cameras = rig.cameras()
-    delay = math.ceil(args.delay * contract.control_rate)
     won = 0
     for seed in range(args.seed, args.seed + args.episodes):
         rig.begin(seed, np.array(contract.driver.home))
         rig.scene.lay(seed, EPISODES)
         planner.reset(INSTRUCTION, seed)
-        joined = DelayedExecution(contract, "hold", every=1 if delay else bundle.execute_steps)
+        joined = DelayedExecution(contract, "hold", every=bundle.execute_steps)
         step = 0
         while not rig.scene.solved and step < args.max_steps:
             if joined.wants_plan(step):
@@ -62,7 +58,7 @@ def main() -> None:
                     ee_position=state.ee_position,
                     ee_quaternion=state.ee_quaternion,
                 )
-                joined.submit(policy.act(planner.plan(observation)), delay=delay)
+                joined.submit(policy.act(planner.plan(observation)), delay=0)
             planner.executed(step, np.clip(rig.act(joined.action(step)[0]), -1.0, 1.0))
             step += 1
         won += rig.scene.solved

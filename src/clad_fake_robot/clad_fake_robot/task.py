@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import mujoco
 import numpy as np
 
-from clad.contract import RobotContract
-from clad.robot.pose import motion_between
+from clad.contract import RobotContract, wire_to_native
+from clad.robot.pose import limited, motion_between
 from clad_fake_robot.scene import BLOCK, BLOCKS
 
 INSTRUCTION = "pick up the red block"
@@ -80,7 +80,8 @@ class Expert:
     """
 
     def __init__(self, contract: RobotContract, upright: Sequence[float], speed: float) -> None:
-        self._scale, self._upright, self._speed = np.array(contract.action.scale), np.array(upright), speed
+        self._spec, self._upright = contract.action, np.array(upright)
+        self._step = speed * min(contract.action.scale[:3])  # m
         self._gripper, self._closed = OPEN, 0
 
     def __call__(self, scene: Scene, quaternion: np.ndarray, fingers: np.ndarray) -> np.ndarray:
@@ -99,6 +100,5 @@ class Expert:
             if self._closed > CLOSING and np.abs(fingers).max() < HELD:
                 self._gripper = OPEN
         turn = motion_between(hand, quaternion, hand, self._upright)[3:]
-        native = 0.6 * np.concatenate([target - hand, turn]) / self._scale[:6]
-        native *= min(1.0, self._speed / max(np.linalg.norm(native[:3]), 1e-9))
-        return np.append(np.clip(native, -1.0, 1.0), self._gripper)
+        motion = limited(0.6 * np.concatenate([target - hand, turn]), self._step, np.inf)
+        return wire_to_native(np.append(motion, self._gripper), self._spec)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rclpy.publisher import Publisher
 
-from clad.contract import RobotContract, hold_action, wire_to_native
+from clad.contract import RobotContract, hold_action, native_to_wire, wire_to_native
 from clad.errors import CladError
 from clad.robot.commands import Converter
 from clad.robot.frozen import Frozen
@@ -207,10 +207,9 @@ class Control:
         if not reason and measured is not None:
             native = wire_to_native(due.action, spec)
             following = newest(run.executor.chunks, now + self._period).action
-            scale = np.asarray(spec.scale)
             command = self._converter.command(
-                native * scale,
-                None if following is None else wire_to_native(following, spec) * scale,
+                native_to_wire(native, spec),  # there and back: what acts is clipped to the driver's range
+                None if following is None else native_to_wire(wire_to_native(following, spec), spec),
                 measured,
                 self._outputs.reference(now),
             )

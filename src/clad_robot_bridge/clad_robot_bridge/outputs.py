@@ -53,8 +53,7 @@ class Outputs:
             angular.x, angular.y, angular.z = (float(v) for v in command.angular)
             self._publish(message, now)
         if command.gripper is not None:
-            is_open, closed = np.array(self._driver.gripper.open), np.array(self._driver.gripper.close)
-            fingers = is_open + (closed - is_open) * (command.gripper + 1.0) / 2.0
+            fingers = self._driver.gripper.fingers(command.gripper)
             self._gripper.publish(Float64MultiArray(data=array.array("d", fingers.tobytes())))
 
     def destroy(self) -> None:

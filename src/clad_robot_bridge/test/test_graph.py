@@ -40,7 +40,7 @@ def nodes(graph, tiny_model):
 @pytest.fixture(scope="module")
 def heard(graph, nodes):
     return {
-        "chunks": graph.collect(ActionChunk, topics.ACTION_CHUNK, topics.INFERENCE_QOS),
+        "chunks": graph.collect(ActionChunk, topics.ACTION_CHUNK, topics.EVERY_FORESIGHT_QOS),
         "executed": graph.collect(ExecutedAction, topics.EXECUTED_ACTION, topics.ACTION_QOS),
         "episode": graph.collect(EpisodeStatus, topics.EPISODE, topics.EPISODE_QOS),
         "trajectories": graph.collect(JointTrajectory, DRIVER.command, 50),

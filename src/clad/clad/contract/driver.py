@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 # kind of command -> action representations that it can carry
 CARRIES = {
     "joint_trajectory": ("JOINT_POSITION", "JOINT_DELTA", "OSC_POSE_DELTA", "EE_POSE", "EE_TWIST"),
@@ -23,6 +25,11 @@ class GripperSpec:
     topic: str
     open: tuple[float, ...]
     close: tuple[float, ...]
+
+    def fingers(self, command: float) -> np.ndarray:
+        """Finger positions (G,) m for a gripper command, -1 open, +1 close, and anything between."""
+        is_open, closed = np.array(self.open), np.array(self.close)
+        return is_open + (closed - is_open) * (command + 1.0) / 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

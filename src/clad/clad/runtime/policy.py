@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from clad.contract import RobotContract, native_to_wire
+from clad.contract import RobotContract, native_to_wire, wire_to_native
 from clad.errors import UsageError
 from clad.runtime.bundle import ModelBundle
 from clad.runtime.diffusion import alphas_bar
@@ -79,7 +79,7 @@ class Policy:
         if self._fused:
             raise UsageError("a fused sampler cannot continue a chunk", "Leave out --fused, or --execution rtc")
         known, overlap = np.zeros(noise.shape[1:], dtype=np.float32), len(committed.values)
-        known[0, :overlap] = self._bundle.action(committed.values / np.asarray(self._spec.scale))
+        known[0, :overlap] = self._bundle.action(wire_to_native(committed.values, self._spec))
         mask = action_mask(committed.frozen, overlap, known.shape[1:], self._spec.gripper_index)
         schedule = None if self._sampler.predicts_sample else alphas_bar(self._bundle.diffusion.train_steps)
         return self._sampler(inpainted(self._denoiser(condition), known, mask, schedule), noise)
