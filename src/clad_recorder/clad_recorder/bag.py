@@ -1,4 +1,4 @@
-"""A rosbag2 directory in MCAP that survives a kill, and how to read one whatever became of its writer. Knows no rclpy.
+"""A rosbag2 directory in MCAP that survives a kill. `clad.bag.reader` reads it, whatever became of its writer.
 
 Why not rosbags' or rosbag2's own writer: both keep messages in memory until a chunk is full and write the metadata at the
 end, so a kill loses a chunk and all metadata. Here everything goes to the file every FLUSH_PERIOD, metadata first.
@@ -11,25 +11,19 @@ import fcntl
 import json
 import os
 import shutil
-import struct
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-import zstandard
-from mcap.exceptions import McapError
-from mcap.records import Channel, Footer, Message, Metadata, Schema
-from mcap.stream_reader import CRCValidationError, StreamReader
 from mcap.writer import CompressionType, Writer
 
+from clad.bag.reader import METADATA_RECORD, read_messages, read_metadata, read_raw
 from clad.errors import CladError
 
-METADATA_RECORD = "clad"  # the MCAP metadata record that holds our key-value pairs
 SIDE_FILE = "recording.json"
 FLUSH_PERIOD = 0.05  # s: a kill loses at most what came in during this time, and a full disk is noticed as soon
-_DAMAGE = (McapError, CRCValidationError, struct.error, zstandard.ZstdError, ValueError, EOFError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +35,6 @@ class Topic:
     schema: str
     type_hash: str
     qos: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BagMessage:
-    """received, published: ns since the epoch, wall time; published is the middleware's source stamp. data: CDR."""
-
-    topic: str
-    type: str
-    received: int
-    published: int
-    data: bytes
 
 
 class BagWriter:
@@ -169,33 +152,6 @@ class BagWriter:
         _replace(self.path / SIDE_FILE, json.dumps(body, indent=1) + "\n")
 
 
-def read_messages(path: Path, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
-    """Every message in the order written, of all or of some topics; of a bag whose writer was killed, all that is whole."""
-    for schema, channel, message in _records(path):
-        if topics is None or channel.topic in topics:
-            yield BagMessage(
-                topic=channel.topic,
-                type=schema.name,
-                received=message.log_time,
-                published=message.publish_time,
-                data=message.data,
-            )
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The key-value pairs that the recording was started with."""
-    try:
-        with _mcap_file(path).open("rb") as stream:
-            for record in StreamReader(stream).records:
-                if isinstance(record, Metadata) and record.name == METADATA_RECORD:
-                    return record.metadata
-    except OSError as error:
-        raise CladError(f"{path} is no bag: {error.strerror}", "Give a directory with an .mcap file") from error
-    except _DAMAGE:
-        pass
-    raise CladError(f"{path} has no metadata of a recording", "It was not written by clad_recorder")
-
-
 def is_complete(path: Path) -> bool:
     """Whether the bag was closed properly."""
     return (path / "metadata.yaml").is_file()
@@ -214,7 +170,7 @@ def recover(path: Path) -> int:
     temporary = path.with_name(f".recovering-{path.name}") / path.name
     shutil.rmtree(temporary.parent, ignore_errors=True)  # of a recovery that was killed too
     writer = BagWriter(temporary, read_metadata(path))
-    for schema, channel, message in _records(path):
+    for schema, channel, message in read_raw(path):
         writer.add_topic(
             Topic(
                 name=channel.topic,
@@ -242,28 +198,6 @@ def _is_being_written(path: Path) -> bool:
     except OSError:  # no file: reading it will say so
         pass
     return False
-
-
-def _records(path: Path) -> Iterator[tuple[Schema, Channel, Message]]:
-    """Messages by streaming, which needs no index; a file that breaks off in mid-record ends there."""
-    schemas: dict[int, Schema] = {}
-    channels: dict[int, Channel] = {}
-    try:
-        with _mcap_file(path).open("rb") as stream:
-            for record in StreamReader(stream).records:
-                if isinstance(record, Schema):
-                    schemas[record.id] = record
-                elif isinstance(record, Channel):
-                    channels[record.id] = record
-                elif isinstance(record, Message):
-                    channel = channels[record.channel_id]
-                    yield schemas[channel.schema_id], channel, record
-                elif isinstance(record, Footer):
-                    return
-    except OSError as error:
-        raise CladError(f"{path} is no bag: {error.strerror}", "Give a directory with an .mcap file") from error
-    except _DAMAGE:
-        return
 
 
 def _mcap_file(path: Path) -> Path:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from rclpy.serialization import deserialize_message
 
+from clad.bag.reader import read_messages
 from clad.contract import RobotContract
-from clad_recorder.bag import read_messages
 from clad_ros import topics
 from clad_ros.convert import image_from_message
 from clad_ros.stamps import SECOND, step_of, to_ns

@@ -14,9 +14,10 @@ from mcap_ros2.decoder import DecoderFactory
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 
+from clad.bag.reader import read_messages, read_metadata
 from clad_interfaces.msg import EpisodeStatus
 from clad_interfaces.srv import StartRecording, StopRecording
-from clad_recorder.bag import SIDE_FILE, is_complete, read_messages, read_metadata, recover
+from clad_recorder.bag import SIDE_FILE, is_complete, recover
 from clad_ros import topics
 from clad_ros.convert import image_to_message
 

@@ -30,6 +30,8 @@ COMMANDS = {
     "export": "clad.cli.export",
     "bench": "clad.cli.bench",
     "study": "clad.cli.study",
+    "bag": "clad.cli.bag",
+    "figure": "clad.cli.figure",
     "faults": "clad.cli.faults",
     "doctor": "clad.cli.doctor",
     "test": "clad.cli.test",

@@ -9,20 +9,14 @@ row t is the newest that was known then.
 from __future__ import annotations
 
 import hashlib
-import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zstandard
-from mcap.exceptions import McapError
-from mcap.records import Channel, Message, Metadata, Schema
-from mcap.stream_reader import CRCValidationError, StreamReader
-from mcap_ros2.decoder import DecoderFactory
 
+from clad.bag.reader import SECOND, bag_files, read_messages, read_metadata
 from clad.contract import RobotContract
 from clad.data.episode import Episode
 from clad.errors import CladError
@@ -32,8 +26,6 @@ JOINT_STATES, EE_POSE, EXECUTED_ACTION, EPISODE = "/joint_states", "/ee_pose", "
 OUTCOMES = ("idle", "running", "success", "timeout", "aborted")  # EpisodeStatus.phase
 ARM_LATE = 3.0  # control periods that a state may be older than the action that it led to, on an arm
 _SOURCE_HOLD = 2  # ExecutedAction.source
-_SECOND = 10**9
-_DAMAGE = (McapError, CRCValidationError, struct.error, zstandard.ZstdError, ValueError, EOFError)
 _NOT_META = ("started", "contract", "contract_hash")  # of the recording, not of the episode
 
 
@@ -41,7 +33,7 @@ _NOT_META = ("started", "contract", "contract_hash")  # of the recording, not of
 class _Bag:
     """What a bag says, by stamp (ns) or, for actions, by step. Repeated messages fall together."""
 
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str]
     joints: dict[int, Any] = field(default_factory=dict)
     poses: dict[int, Any] = field(default_factory=dict)
     images: dict[str, dict[int, Any]] = field(default_factory=dict)
@@ -51,7 +43,7 @@ class _Bag:
 
 def episode_names(path: Path) -> list[str]:
     """The one name that every bag's episode has. Raises CladError when `path` is no bag."""
-    _files(path)
+    bag_files(path)
     return [NAME]
 
 
@@ -76,7 +68,7 @@ def read_episode(path: Path, name: str, contract: RobotContract) -> Episode:
     if status.action_hash and status.action_hash != hashlib.sha256(executed.tobytes()).hexdigest():
         raise CladError(f"{path}: the actions do not add up to the episode's action_hash", "The bag was altered")
     stamps = [_stamp(message) for message in actions]
-    late = round(ARM_LATE * contract.control_period * _SECOND) if status.protocol == "robot" else 0
+    late = round(ARM_LATE * contract.control_period * SECOND) if status.protocol == "robot" else 0
     joints = _at_steps(path, JOINT_STATES, bag.joints, stamps, late)
     poses = [message.pose for message in _at_steps(path, EE_POSE, bag.poses, stamps, late)]
     images, looked = _images(path, bag, stamps, late, contract)
@@ -102,9 +94,8 @@ def read_episode(path: Path, name: str, contract: RobotContract) -> Episode:
 def fingerprint(path: Path, name: str) -> str:
     """Changes when the bag's actions change; no image is decoded."""
     digest = hashlib.sha256()
-    for record, _, message in _messages(path, (EXECUTED_ACTION,)):
-        if message is not None:
-            digest.update(np.array(message.values, dtype=np.float64).tobytes())
+    for item in read_messages(path, (EXECUTED_ACTION,)):
+        digest.update(np.array(item.message.values, dtype=np.float64).tobytes())
     return digest.hexdigest()
 
 
@@ -113,11 +104,10 @@ def fingerprint(path: Path, name: str) -> str:
 
 def _load(path: Path, contract: RobotContract) -> _Bag:
     image_topics = {f"/{camera}/image_raw": camera for camera in contract.cameras}
-    bag, episodes = _Bag(images={camera: {} for camera in contract.cameras}), set()
-    for record, topic, message in _messages(path, (JOINT_STATES, EE_POSE, EXECUTED_ACTION, EPISODE, *image_topics)):
-        if message is None:
-            bag.metadata |= record.metadata
-        elif topic == EXECUTED_ACTION:
+    bag, episodes = _Bag(metadata=read_metadata(path), images={camera: {} for camera in contract.cameras}), set()
+    for item in read_messages(path, (JOINT_STATES, EE_POSE, EXECUTED_ACTION, EPISODE, *image_topics)):
+        topic, message = item.topic, item.message
+        if topic == EXECUTED_ACTION:
             bag.actions[message.step] = message
             episodes.add(message.episode)
         elif topic == EPISODE:
@@ -224,50 +214,4 @@ def _meta(metadata: dict[str, str], status, outcome: str) -> dict[str, Any]:
 
 
 def _stamp(message) -> int:
-    return message.header.stamp.sec * _SECOND + message.header.stamp.nanosec
-
-
-# --- from the file to messages
-
-
-def _files(path: Path) -> list[Path]:
-    """A bag's files in order: rosbag2 numbers them `_0`, `_1`, ..."""
-    files = [path] if path.is_file() else sorted(path.glob("*.mcap"), key=lambda file: (len(file.name), file.name))
-    if not files:
-        raise CladError(f"{path} is no bag: there is no .mcap file in it", "Give a rosbag2 directory in MCAP")
-    return files
-
-
-def _messages(path: Path, topics: Collection[str]) -> Iterator[tuple[Any, str, Any]]:
-    """(record, topic, decoded message) of the topics, and (metadata record, "", None) of the recording's own metadata.
-
-    By streaming, which needs no index: of a bag whose writer was killed, all that is whole.
-    """
-    decoders = DecoderFactory()
-    for file in _files(path):
-        schemas: dict[int, Schema] = {}
-        channels: dict[int, Channel] = {}
-        for record in _records(file):
-            if isinstance(record, Schema):
-                schemas[record.id] = record
-            elif isinstance(record, Channel):
-                channels[record.id] = record
-            elif isinstance(record, Metadata) and record.name == "clad":
-                yield record, "", None
-            elif isinstance(record, Message) and (channel := channels[record.channel_id]).topic in topics:
-                decode = decoders.decoder_for(channel.message_encoding, schemas[channel.schema_id])
-                if decode is None:
-                    encoding = channel.message_encoding
-                    raise CladError(f"{path}: {channel.topic} is encoded as {encoding}, not as ROS 2 cdr", "")
-                yield record, channel.topic, decode(record.data)
-
-
-def _records(file: Path) -> Iterator[Any]:
-    with file.open("rb") as stream:
-        records = iter(StreamReader(stream).records)
-        while True:
-            try:
-                record = next(records)
-            except (StopIteration, *_DAMAGE):
-                return
-            yield record
+    return message.header.stamp.sec * SECOND + message.header.stamp.nanosec

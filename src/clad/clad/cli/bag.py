@@ -1,0 +1,23 @@
+"""`clad bag …`: what a recording says, whether it repeats, and what else can be made of it."""
+
+from __future__ import annotations
+
+import argparse
+
+from clad.cli.groups import add_group
+
+HELP = "look into recordings: report, replay, video, training data"
+EXAMPLES = """\
+  clad bag COMMAND --help                              all options of one of them
+
+recordings are rosbag2 in MCAP, ours or those of `ros2 bag record`: docs/bags.md
+"""
+COMMANDS: dict[str, str] = {}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_group(parser, COMMANDS)
+
+
+def run(args: argparse.Namespace) -> int:
+    return args.run(args)

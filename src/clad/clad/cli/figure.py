@@ -1,0 +1,21 @@
+"""`clad figure …`: pictures of what a model foresees and what it looks at. They read files and run no robot."""
+
+from __future__ import annotations
+
+import argparse
+
+from clad.cli.groups import add_group
+
+HELP = "draw what a model foresees: joints, rollouts, latent space, what it looks at"
+EXAMPLES = """\
+  clad figure COMMAND --help                           all options of one of them
+"""
+COMMANDS: dict[str, str] = {}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_group(parser, COMMANDS)
+
+
+def run(args: argparse.Namespace) -> int:
+    return args.run(args)
