@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import numpy as np
 
 from clad.contract import Observation
 from clad.errors import UsageError
-from clad.runtime.execution import DelayedExecution
+from clad.runtime.execution import DelayedExecution, delay_steps
 from clad.sim.perturbations import generator
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def run_episode(
     instruction = instruction or env.instruction
     planner.reset(instruction, seed)
     log = EpisodeLog(env.state())
-    delay = math.ceil(env.perturbations.delay * env.contract.control_rate - 1e-9)
+    delay = delay_steps(env.perturbations.delay, env.contract.control_rate)
     if delay:
         joined = DelayedExecution(env.contract, execution, execute_steps=execute_steps)
     else:

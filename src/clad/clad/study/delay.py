@@ -16,7 +16,7 @@ from clad.contract import RobotContract, native_to_wire
 from clad.errors import UsageError
 from clad.eval.episodes import EpisodeSpec
 from clad.eval.motion import hold_time, motion_report
-from clad.runtime.execution import DelayedExecution
+from clad.runtime.execution import DelayedExecution, delay_steps
 from clad.sim.perturbations import generator
 
 if TYPE_CHECKING:
@@ -62,11 +62,6 @@ class Injected:
         return None if self._drop.random() < c.drop else delay
 
 
-def in_steps(delay_ms: float | None, control_rate: float) -> int | None:
-    """Control steps, rounded up: a chunk cannot act within a step."""
-    return None if delay_ms is None else math.ceil(delay_ms * control_rate / 1000 - 1e-9)
-
-
 def conditions(
     executions: Iterable[str], delays_ms: Sequence[float], *, jitter_ms: float, drop: float
 ) -> list[Condition]:
@@ -102,7 +97,8 @@ def run_delayed(
         foresight = planner.plan(env.observe())
         if execution.wants_plan(step):
             chunk = policy.act(foresight, committed=execution.committed(step))
-            execution.submit(chunk, delay=in_steps(injected.next_ms(), rate))
+            late = injected.next_ms()
+            execution.submit(chunk, delay=None if late is None else delay_steps(late / 1000, rate))
             planned.append(chunk.values)
         action, due = execution.action(step)
         planner.executed(step, action)

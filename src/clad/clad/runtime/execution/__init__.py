@@ -1,7 +1,7 @@
 """When and how the steps of action chunks are executed; see docs/execution.md."""
 
 from clad.runtime.execution.chunks import Sample, TimedChunk, sample
-from clad.runtime.execution.delayed import DelayedExecution
+from clad.runtime.execution.delayed import DelayedExecution, delay_steps
 from clad.runtime.execution.executor import HOLDS, REFUSALS, ChunkExecutor
 from clad.runtime.execution.latency import ChunkStamps, Decaying, LatencyModel
 from clad.runtime.execution.rtc import Committed, Continuation
@@ -20,5 +20,6 @@ __all__ = [
     "LatencyModel",
     "Sample",
     "TimedChunk",
+    "delay_steps",
     "sample",
 ]

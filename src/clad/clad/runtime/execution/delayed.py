@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from clad.contract import RobotContract, hold_action, wire_to_native
@@ -10,6 +12,13 @@ from clad.runtime.execution.executor import ChunkExecutor
 from clad.runtime.execution.latency import LatencyModel
 from clad.runtime.execution.rtc import Committed, Continuation
 from clad.runtime.types import Chunk
+
+ROUNDING = 1e-9  # of a control step: 0.15 s at 20 Hz are 3 steps, though the product is 3.0000000000000004
+
+
+def delay_steps(delay: float, control_rate: float) -> int:
+    """A latency in control steps, rounded up: a chunk cannot act within a step. delay: s; control_rate: Hz."""
+    return math.ceil(delay * control_rate - ROUNDING)
 
 
 class DelayedExecution:

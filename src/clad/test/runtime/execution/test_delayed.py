@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clad.contract import load_contract, native_to_wire, wire_to_native
-from clad.runtime.execution import STRATEGIES, DelayedExecution
+from clad.runtime.execution import STRATEGIES, DelayedExecution, delay_steps
 from clad.runtime.types import Chunk
 
 CONTRACT = load_contract("libero")
@@ -107,3 +107,9 @@ def test_rtc_tells_the_policy_what_acts_until_its_chunk_arrives():
 def test_quaternions_are_not_averaged():
     with pytest.raises(Exception, match="quaternions"):
         DelayedExecution(replace(CONTRACT, action=replace(CONTRACT.action, representation="EE_POSE")), "blend")
+
+
+@given(steps=st.integers(0, 500), rate=st.sampled_from([10.0, 20.0, 25.0, 30.0, 125.0]), part=st.floats(1e-6, 1.0))
+def test_a_latency_is_rounded_up_to_control_steps_and_whole_ones_stay_whole(steps, rate, part):
+    assert delay_steps(steps / rate, rate) == delay_steps(1000 * steps / rate / 1000, rate) == steps
+    assert delay_steps((steps + part) / rate, rate) == steps + 1
