@@ -98,6 +98,14 @@ class LatentDynamics(nn.Module):
             tokens = torch.where(masked[..., None], self.mask_token, tokens)
         return tokens + self.action_position
 
+    def cross_modal(
+        self, past: Observed, now: Observed, text: torch.Tensor, actions: torch.Tensor, mask_ratio: float = 0.0
+    ) -> torch.Tensor:
+        """z_dyn (B, d), the cross-modal dynamics that both foresights are decoded from (eqs 7-10); as `forward`."""
+        z_past, z_now = self.encoders(past, text), self.encoders(now, text)
+        u = self.transition(z_past, z_now, self.action_tokens(actions, mask_ratio))
+        return self.pool(self.latent_query.expand(u.shape[0], -1, -1), u)[:, 0]
+
     def forward(
         self, past: Observed, now: Observed, text: torch.Tensor, actions: torch.Tensor, mask_ratio: float = 0.0
     ) -> Foreseen:
@@ -105,9 +113,7 @@ class LatentDynamics(nn.Module):
 
         mask_ratio: r of eqs 7 and 8, for training; at run time nothing is masked.
         """
-        z_past, z_now = self.encoders(past, text), self.encoders(now, text)
-        u = self.transition(z_past, z_now, self.action_tokens(actions, mask_ratio))
-        z_dyn = self.pool(self.latent_query.expand(u.shape[0], -1, -1), u)[:, 0]  # eq. 10
+        z_dyn = self.cross_modal(past, now, text, actions, mask_ratio)
         width = self.config.width
         return Foreseen(
             self.foresee_proprio(z_dyn).unflatten(-1, (-1, width)),
