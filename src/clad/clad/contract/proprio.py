@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 
 from clad.contract.conventions import canonical_quaternion
@@ -32,6 +34,15 @@ PROPRIO_VARIANTS: dict[str, tuple[tuple[str, int], ...]] = {
 def proprio_dim(variant: str) -> int:
     """Length of p_t for a variant."""
     return sum(n for _, n in _fields(variant))
+
+
+def fields_of_length(length: int) -> list[tuple[str, slice]]:
+    """(field, its columns) of the variant with this D_p, of which there is one; empty when there is none."""
+    for fields in PROPRIO_VARIANTS.values():
+        if sum(n for _, n in fields) == length:
+            ends = list(accumulate(n for _, n in fields))
+            return [(name, slice(end - n, end)) for (name, n), end in zip(fields, ends, strict=True)]
+    return []
 
 
 def proprio_vector(state, variant: str) -> np.ndarray:
