@@ -19,7 +19,7 @@ class EpisodeFigures:
     motion: `clad.eval.motion.motion_report`. observation_age: at each step that a chunk acted on. latency: encode, plan,
     policy, compute (plan + policy), total (observation out to first action) and `clad.eval.timing.STAGES`.
     period: control and foresight, {target, error, missed}; None in lock-step. foresight: error at t + tau, see docs.
-    hold_s: seconds by reason. clamped_steps: changed by the safety filter; clamps: steps by reason. lost: numbers never seen.
+    held_s: seconds without an action to execute, in all; hold_s: by reason. clamped_steps: changed by the safety filter; clamps: steps by reason. lost: numbers never seen.
     """
 
     episode: int
@@ -48,6 +48,7 @@ class EpisodeFigures:
     latency: dict[str, Summary] = field(default_factory=dict)
     period: dict[str, dict[str, Any]] | None = None
     foresight: dict[str, float | int | None] | None = None
+    held_s: float = 0.0
     hold_s: dict[str, float] = field(default_factory=dict)
     clamped_steps: int = 0
     clamps: dict[str, int] = field(default_factory=dict)
@@ -59,8 +60,9 @@ class EpisodeFigures:
         return self.suite, self.task, self.init_index, self.seed
 
     def flat(self) -> dict[str, Any]:
-        """Every figure by its dotted name, e.g. latency.plan.p50_ms: the columns of a CSV file."""
-        return dict(_leaves(asdict(self)))
+        """Every figure by its dotted name, e.g. latency.plan.p50_ms, but for those by reason."""
+        body = asdict(self)
+        return dict(_leaves({name: value for name, value in body.items() if name not in ("hold_s", "clamps")}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,6 +106,7 @@ class EpisodeMeter:
             latency={name: latency_summary(values) for name, values in series.latency.items()},
             period=self._regularity(actions, foresights) if told.get("mode") == "free-run" else None,
             foresight=_foresight_figures(series.foresight),
+            held_s=round(sum(holds.values()), 6),
             hold_s={reason: round(held, 6) for reason, held in holds.items()},
             clamped_steps=len(clamps),
             clamps=_count(reason for a in clamps for reason in a.reason.rpartition(": ")[2].split(", ")),

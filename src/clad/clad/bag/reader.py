@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import zstandard
 from mcap.exceptions import McapError
+from mcap.reader import make_reader
 from mcap.records import Channel, Footer, McapRecord, Message, Metadata, Schema
 from mcap.stream_reader import CRCValidationError, StreamReader
 from mcap_ros2.decoder import DecoderFactory
@@ -94,9 +96,22 @@ def read_metadata(path: Path) -> dict[str, str]:
 def is_whole(path: Path) -> bool:
     """Whether the recording was closed: its last file ends as an MCAP file does. False after a kill, or while it runs."""
     with bag_files(path)[-1].open("rb") as stream:
-        stream.seek(0, 2)
-        stream.seek(max(0, stream.tell() - len(_MAGIC)))
-        return stream.read() == _MAGIC
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - len(_MAGIC)))
+        return size > len(_MAGIC) and stream.read() == _MAGIC  # a file begins with the same bytes
+
+
+def message_counts(path: Path) -> dict[str, int]:
+    """Topic -> messages, as the recording's own index says; topics of files without an index are not there."""
+    counts: dict[str, int] = {}
+    for file in bag_files(path):
+        with file.open("rb") as stream, suppress(*_DAMAGE):
+            summary = make_reader(stream).get_summary()
+            if summary is not None and summary.statistics is not None:
+                for number, count in summary.statistics.channel_message_counts.items():
+                    topic = summary.channels[number].topic
+                    counts[topic] = counts.get(topic, 0) + count
+    return counts
 
 
 def bag_files(path: Path) -> list[Path]:
