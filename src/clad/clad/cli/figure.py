@@ -10,7 +10,10 @@ HELP = "draw what a model foresees: joints, rollouts, latent space, what it look
 EXAMPLES = """\
   clad figure COMMAND --help                           all options of one of them
 """
-COMMANDS: dict[str, str] = {}
+COMMANDS = {
+    "joints": "clad.cli.figure_joints",
+    "rollouts": "clad.cli.figure_rollouts",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

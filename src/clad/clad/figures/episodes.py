@@ -1,0 +1,92 @@
+"""Episodes out of a bag as the pictures need them: figures and errors as `clad bag report` has them, and the foresights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from clad.bag.figures import EpisodeFigures, EpisodeSeries
+from clad.bag.kept import Foreseen
+from clad.bag.metrics import LATENT_FORESIGHT, TOPICS
+from clad.bag.reader import SECOND, read_messages, read_metadata
+from clad.bag.session import SessionMeter
+from clad.contract import RobotContract, load_contract
+from clad.errors import CladError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BagEpisode:
+    """An episode of a bag. start: ns, ROS time of its first observation. foreseen: by stamp, at least one."""
+
+    bag: Path
+    contract: RobotContract
+    figures: EpisodeFigures
+    series: EpisodeSeries
+    start: int
+    foreseen: list[Foreseen] = field(repr=False)
+
+    @property
+    def stamps(self) -> np.ndarray:
+        """(N,) ns, of the observations that foresights were made from, ascending."""
+        return np.array([row.stamp for row in self.foreseen], dtype=np.int64)
+
+    @property
+    def tau(self) -> float:
+        """s that a foresight looks ahead."""
+        return self.foreseen[0].horizon / SECOND
+
+    @property
+    def length(self) -> float:
+        """s from the first observation to the end of the last control step, or to the last foresight."""
+        last = (self.foreseen[-1].stamp - self.start) / SECOND
+        return max(last, self.figures.steps * self.contract.control_period)
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        """Suite and task, evaluation state, seed: as far as the bag knows them; else the bag's name."""
+        told = self.figures
+        if not told.suite:
+            return (self.bag.name,)
+        return f"{told.suite} {told.task}", f"init {told.init_index}", f"seed {told.seed}"
+
+    @property
+    def setting(self) -> str:
+        """Under which protocol it was recorded, in words."""
+        told = self.figures
+        parts = (told.protocol, told.mode, told.visuals and f"{told.visuals} visuals")
+        return ", ".join(filter(None, parts)) or "protocol unknown"
+
+
+def read_episodes(bag: Path, robot: str = "") -> list[BagEpisode]:
+    """The bag's episodes in order, those with foresights; pictures are not read.
+
+    robot: contract of the robot shown; by default the one that the recording names. Raises CladError saying what the bag
+    lacks.
+    """
+    contract = load_contract(robot or read_metadata(bag).get("contract", "libero"))
+    session = SessionMeter(contract)
+    foreseen: dict[int, dict[int, Foreseen]] = {}
+    for item in read_messages(bag, TOPICS):
+        session.feed(item.topic, item.published, item.message)
+        if item.topic == LATENT_FORESIGHT:
+            row = Foreseen.of(item.published, item.message)
+            foreseen.setdefault(item.message.episode, {})[row.stamp] = row
+    found = []
+    for meter in session.take(end=True):
+        rows = foreseen.get(meter.episode, {})
+        if rows:
+            found.append(
+                BagEpisode(
+                    bag=bag,
+                    contract=contract,
+                    figures=meter.figures(),
+                    series=meter.series(),
+                    start=min(rows) if meter.start is None else meter.start,
+                    foreseen=[rows[stamp] for stamp in sorted(rows)],
+                )
+            )
+    if not found:
+        raise CladError(f"{bag} has no {LATENT_FORESIGHT}: nothing was foreseen", "Record a graph with a planner")
+    return found
