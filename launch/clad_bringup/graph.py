@@ -89,6 +89,8 @@ ARGUMENTS: tuple[Argument, ...] = (
     _shared("provider", choices=PROVIDERS),
     _shared("precision", choices=PRECISIONS),
     _switch("fused"),
+    _shared("sample_steps", type=int),
+    _switch("warm_start"),
     _shared("threads", type=int),
     _shared("out"),
     _shared("json"),
@@ -145,6 +147,8 @@ ROBOT_ARGUMENTS: tuple[Argument, ...] = (
     _shared("provider", choices=PROVIDERS),
     _shared("precision", choices=PRECISIONS),
     _switch("fused"),
+    _shared("sample_steps", type=int),
+    _switch("warm_start"),
     _shared("threads", type=int),
     _shared("out"),
     _shared("json"),
@@ -160,7 +164,10 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "policy": (
         "clad_policy",
         "policy_node",
-        ("contract", "model", "provider", "precision", "fused", "threads", "execution"),
+        (
+            *("contract", "model", "provider", "precision", "fused", "sample_steps", "warm_start", "threads"),
+            "execution",
+        ),
     ),
     "planner": (
         "clad_planner",
@@ -189,7 +196,7 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         (
             *("contract", "bridge", "suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals"),
             *("max_steps", "instruction"),
-            *("execution", "model", "precision", "fused", "out", "json", "resume"),
+            *("execution", "model", "precision", "fused", "sample_steps", "warm_start", "out", "json", "resume"),
             *("inference_rate", "camera_rate", "real_time_factor"),
         ),
     ),

@@ -35,6 +35,10 @@ class PolicyNode(CladNode):
         self.setting("provider", "cpu", "what computes: cpu, cuda, tensorrt (ONNX Runtime), torch, torch-cuda")
         self.setting("precision", "fp32", "of the policy's networks: fp32, int8, fp16, where the model has them")
         self.setting("fused", False, "sample in one run of the fused sampler, where the model has it")
+        self.setting("sample_steps", 0, "sampling steps of a chunk; 0: as many as the model says")
+        self.setting(
+            "warm_start", False, "sample from the chunk before, in half the steps, while some of it is to come"
+        )
         self.setting("threads", 1, "CPU threads for inference")
         self.setting("execution", "hold", "how the driver joins chunks; rtc alone changes how they are made")
         self._worker: Worker | None = None
@@ -54,6 +58,8 @@ class PolicyNode(CladNode):
             threads=self.value("threads"),
             precision=self.value("precision"),
             fused=self.value("fused"),
+            sample_steps=self.value("sample_steps"),
+            warm_start=self.value("warm_start"),
         )
         self._policy.warm_up()
         self._seq = self._dropped = 0
@@ -75,6 +81,8 @@ class PolicyNode(CladNode):
             provider=self.value("provider"),
             precision=self.value("precision"),
             fused=self.value("fused"),
+            sample_steps=self.value("sample_steps") or self._bundle.diffusion.sample_steps,
+            warm_start=self.value("warm_start"),
             foresights_dropped=0,
         )
 
@@ -106,11 +114,10 @@ class PolicyNode(CladNode):
 
     def _act(self, job: tuple[LatentForesight, int]) -> None:
         message, arrived = job
-        committed = None
-        if self._continues:
-            with self._lock:
-                committed = self._continuation.committed(message.episode, message.step)
-        chunk = self._policy.act(foresight_from_message(message), committed)
+        with self._lock:
+            committed = self._continuation.committed(message.episode, message.step) if self._continues else None
+            previous = self._continuation.previous(message.episode, message.step)
+        chunk = self._policy.act(foresight_from_message(message), committed, previous)
         self._seq += 1
         captured = to_ns(message.header.stamp)
         with self._lock:  # before anybody can execute it

@@ -14,7 +14,7 @@ from clad.runtime.bundle import load_bundle
 from clad.runtime.execution.latency import WARM_UP
 from clad.runtime.execution.rtc import carry_over
 from clad.runtime.policy import Policy
-from clad.runtime.types import Chunk, Foresight
+from clad.runtime.types import Chunk
 from clad_interfaces.msg import ActionChunk, ExecutedAction, LatentForesight
 from clad_ros import topics
 from clad_ros.convert import chunk_values, foresight_to_message
@@ -26,15 +26,8 @@ CONTRACT = load_contract("libero")
 PERIOD = control_period_ns(CONTRACT)
 
 
-def test_a_chunk_continues_the_last_one_by_the_latency_that_was_measured(graph, tiny_model):
+def test_a_chunk_continues_the_last_one_by_the_latency_that_was_measured(graph, tiny_model, foresight):
     bundle = load_bundle(tiny_model)
-    rng = np.random.default_rng(0)
-    array = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
-    foresight = Foresight(
-        step=0, seed=11, instruction="put", proprio_foresight=array(2, 3), semantic_foresight=array(2, 3),
-        semantic_embedding=array(20), instruction_embedding=array(5), proprio=array(23), proprio_predicted=array(23),
-        encode_latency=0.0, plan_latency=0.01,
-    )  # fmt: skip
     graph.start("clad_policy", "policy_node", "policy", model=str(tiny_model), execution="rtc", use_sim_time=True)
     speak = graph.publisher(LatentForesight, topics.LATENT_FORESIGHT, topics.INFERENCE_QOS).publish
     execute = graph.publisher(ExecutedAction, topics.EXECUTED_ACTION, topics.ACTION_QOS).publish
@@ -86,7 +79,12 @@ def test_a_chunk_continues_the_last_one_by_the_latency_that_was_measured(graph, 
 
 @pytest.mark.parametrize(
     ("parameters", "said"),
-    [({"execution": "rct"}, "Did you mean rtc"), ({"execution": "rtc", "fused": True}, "Leave out fused")],
+    [
+        ({"execution": "rct"}, "Did you mean rtc"),
+        ({"execution": "rtc", "fused": True}, "Leave out fused"),
+        ({"sample_steps": 101}, "101 sampling steps of 100 training steps"),
+        ({"sample_steps": 1, "warm_start": True}, "Take 2 or more"),
+    ],
 )
 def test_what_cannot_be_is_refused_at_configure(graph, tiny_model, parameters, said):
     process = graph.start("clad_policy", "policy_node", model=str(tiny_model), **parameters)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
@@ -40,17 +39,6 @@ def speak(graph, policy):
 @pytest.fixture(scope="module")
 def chunks(graph, policy):
     return graph.collect(ActionChunk, topics.ACTION_CHUNK, topics.INFERENCE_QOS)
-
-
-@pytest.fixture
-def foresight(bundle):
-    rng = np.random.default_rng(0)
-    array = lambda *shape: rng.standard_normal(shape).astype(np.float32)  # noqa: E731
-    return Foresight(
-        step=6, seed=11, instruction="put", proprio_foresight=array(2, 3), semantic_foresight=array(2, 3),
-        semantic_embedding=array(20), instruction_embedding=array(5), proprio=array(23), proprio_predicted=array(23),
-        encode_latency=0.0, plan_latency=0.01,
-    )  # fmt: skip
 
 
 def message(foresight: Foresight, model: str, seq: int) -> LatentForesight:

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(
         parser,
         *("model", "suite", "task", "init", "episodes", "seed", "protocol", "visuals", "max-steps"),
-        *("provider", "precision", "fused", "threads", "out", "json", "resume"),
+        *("provider", "precision", "fused", "sample-steps", "warm-start", "threads", "out", "json", "resume"),
         task={
             "type": options.tasks,
             "metavar": "N,N|all",
@@ -133,6 +133,8 @@ def _run(args: argparse.Namespace) -> int:
         model={"name": bundle.name, "sha256": bundle.sha256},
         precision=args.precision,
         fused=args.fused,
+        sample_steps=args.sample_steps,
+        warm_start=args.warm_start,
         perturbations=perturbations.to_dict(),
         execution=(args.execution or "hold") if perturbations.delay else "sync",
     )
@@ -186,6 +188,8 @@ def _records(args, model: Path, result, perturbations: Perturbations, out: Path,
         blind=args.blind,
         precision=args.precision,
         fused=args.fused,
+        sample_steps=args.sample_steps,
+        warm_start=args.warm_start,
         perturbations=perturbations,
         execution=args.execution or "hold",
     )

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add(
         parser,
-        *("variant", "set", "provider", "precision", "fused", "threads", "json"),
+        *("variant", "set", "provider", "precision", "fused", "sample-steps", "threads", "json"),
         variant={"help": "with --config: a named variant of it, see docs/variants.md; may repeat"},
         set={"help": "with --config: change one setting, e.g. policy.width=512; may repeat"},
     )
@@ -160,7 +160,9 @@ def _model(args: argparse.Namespace) -> tuple[Any, str]:
     ]
     if args.latency:
         facts["latency"] = _latency(bundle, args)
-        how = f"{args.precision}{', fused' if args.fused else ''} on {args.provider}, {args.threads} thread(s)"
+        steps = args.sample_steps or bundle.diffusion.sample_steps
+        how = f"{steps} sampling steps, {args.precision}{', fused' if args.fused else ''} on {args.provider}, "
+        how += f"{args.threads} thread(s)"
         lines.append(f"  latency    of {args.latency} decisions, {how}, ms")
         lines += [
             f"             {stage:<7} p50 {s['p50_ms']:7.2f}   p99 {s['p99_ms']:7.2f}   max {s['max_ms']:7.2f}"
@@ -185,6 +187,7 @@ def _latency(bundle, args: argparse.Namespace) -> dict[str, Any]:
         threads=args.threads,
         precision=args.precision,
         fused=args.fused,
+        sample_steps=args.sample_steps,
     )
     return {stage: latency_summary(seconds) for stage, seconds in stages.items()}
 

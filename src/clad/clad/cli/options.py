@@ -116,6 +116,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "action": "store_true",
         "help": "all sampling steps in one run of the model's fused sampler; refused when it was exported without",
     },
+    "sample-steps": {
+        "type": index,
+        "default": 0,
+        "metavar": "N",
+        "help": "sampling steps of a chunk, up to those of training; 0: as many as the model says",
+    },
+    "warm-start": {
+        "action": "store_true",
+        "help": "sample a chunk from the one before, in half the steps, while some of that is still to come",
+    },
     "threads": {"type": count, "default": 1, "metavar": "N", "help": "CPU threads for inference"},
     "max-steps": {
         "type": index,

@@ -18,7 +18,7 @@ EXAMPLES = """\
   clad robot --robot mine.yaml --episodes 10     any robot that has a contract with a driver section
 
 The fake robot says itself that the block is up. On an arm somebody says how an episode ended:
-ros2 service call /set_outcome std_srvs/srv/SetBool '{data: true}'
+ros2 service call /set_outcome clad_interfaces/srv/SetOutcome '{outcome: success}'
 Stop the arm: ros2 service call /emergency_stop std_srvs/srv/Trigger. Everything else is in docs/robot.md.
 """
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(
         parser,
         *("instruction", "init", "episodes", "seed", "execution", "max-steps", "model", "provider", "precision"),
-        *("fused", "threads", "out", "json", "resume", "security", "keystore"),
+        *("fused", "sample-steps", "warm-start", "threads", "out", "json", "resume", "security", "keystore"),
         instruction={"help": "what the robot is told (default: the words of the model's first task)"},
         init={"help": "number of the first episode's scene, for the result; the next ones follow"},
         max_steps={"default": 600, "help": "control steps an episode may take; then it is a timeout"},
@@ -50,12 +50,13 @@ def run(args: argparse.Namespace) -> int:
     bundle.require_contract(contract)
     instruction = args.instruction or bundle.tasks[0].instruction
     out = results_folder("robot", out=args.out, resume=args.resume, json=args.json)
-    names = ("robot", "init", "episodes", "seed", "execution", "max_steps", "provider", "precision", "threads")
-    arguments = {name: str(getattr(args, name)) for name in names}
+    names = ("robot", "init", "episodes", "seed", "execution", "max_steps", "provider", "precision", "sample_steps")
+    arguments = {name: str(getattr(args, name)) for name in (*names, "threads")}
     arguments.update(
         instruction=instruction,
         model=str(bundle.path),
         fused=str(args.fused).lower(),
+        warm_start=str(args.warm_start).lower(),
         out=str(out),
         json=args.json or "",
         resume=str(args.resume).lower(),

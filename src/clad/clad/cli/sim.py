@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(
         parser,
         *("suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "model", "max-steps"),
-        *("execution", "provider", "precision", "fused", "threads", "out", "json", "resume", "security", "keystore"),
+        *("execution", "provider", "precision", "fused", "sample-steps", "warm-start", "threads"),
+        *("out", "json", "resume", "security", "keystore"),
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while the robot moves")
 
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         "provider": args.provider,
         "precision": args.precision,
         "fused": str(args.fused).lower(),
+        "sample_steps": args.sample_steps,
+        "warm_start": str(args.warm_start).lower(),
         "threads": args.threads,
         "out": out,
         "json": args.json or "",

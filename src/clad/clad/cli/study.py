@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=("delay",), metavar="delay", help="the study")
     options.add(
         parser,
-        *("model", "suite", "task", "episodes", "visuals", "max-steps", "provider", "precision", "threads", "out"),
+        *("model", "suite", "task", "episodes", "visuals", "max-steps", "provider", "precision"),
+        *("sample-steps", "warm-start", "threads", "out"),
         episodes={"help": "scenes for each strategy at each delay"},
         visuals={"default": "fast"},
         out={"help": "where the study goes, or goes on (default: runs/study-DATE-TIME)"},
@@ -101,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
     settings = {"study": "delay", "model": {"name": bundle.name, "sha256": bundle.sha256}}
     settings |= {"mode": "free-run graph" if args.graph else "in process", "visuals": args.visuals}
     settings |= {"precision": args.precision, "max_steps": max_steps}
+    settings |= {"sample_steps": args.sample_steps, "warm_start": args.warm_start}
     study = record.Study.resume(file, settings)
     # scene by scene, so that an interrupted study has every condition
     work = [(spec, condition) for spec in specs for condition in found]
@@ -140,7 +142,8 @@ def _in_process(args, bundle, todo, keep, max_steps: int, out: Path) -> None:
 
     placement = {"provider": args.provider, "threads": args.threads, "precision": args.precision}
     contract = load_contract("libero")
-    planner, policy = Planner(bundle, contract, **placement), Policy(bundle, contract, **placement)
+    planner = Planner(bundle, contract, **placement)
+    policy = Policy(bundle, contract, sample_steps=args.sample_steps, warm_start=args.warm_start, **placement)
     planner.warm_up()
     policy.warm_up()
     spec, _ = todo[0]
@@ -165,6 +168,7 @@ def _through_the_graph(args, bundle, todo, keep, max_steps: int, out: Path) -> N
     spec, _ = todo[0]
     names = {"suite": spec.suite, "task": spec.task, "visuals": args.visuals, "model": bundle.path}
     names |= {"provider": args.provider, "precision": args.precision, "threads": args.threads, "out": out}
+    names |= {"sample_steps": args.sample_steps, "warm_start": str(args.warm_start).lower()}
     arguments = {name: str(value) for name, value in names.items()}
     for execution in dict.fromkeys(condition.execution for _, condition in todo):
         mine = [pair for pair in todo if pair[1].execution == execution]

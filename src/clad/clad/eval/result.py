@@ -20,7 +20,10 @@ from clad.eval.schema import ABSENT, SCHEMA, validate
 from clad.eval.stats import latency_summary, wilson
 
 # fields that two results must share for their rows to be of one experiment
-SETTINGS = ("suite", "protocol", "mode", "visuals", "execution", "model", "precision", "fused", "perturbations")
+SETTINGS = (
+    *("suite", "protocol", "mode", "visuals", "execution", "model"),
+    *("precision", "fused", "sample_steps", "warm_start", "perturbations"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +132,7 @@ class EvalResult:
 
     model: {'name', 'sha256'}. protocol: 'exact' | 'classic' | 'sampled'. started: ISO 8601, UTC. wall_s: seconds that all
     runs which filled this file took together. precision, fused: of the networks, as the options of that name.
+    sample_steps, warm_start: of the sampler, as the options of that name; 0 steps: the model's own number.
     execution: how chunks were joined; sync wherever simulated time waits for them. perturbations: level by name.
     """
 
@@ -141,6 +145,8 @@ class EvalResult:
     perturbations: dict[str, float] = field(default_factory=dict)
     precision: str = "fp32"
     fused: bool = False
+    sample_steps: int = 0
+    warm_start: bool = False
     started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
     wall_s: float = 0.0
     machine: dict[str, Any] = field(default_factory=machine)
@@ -220,6 +226,8 @@ class EvalResult:
             "model": self.model,
             "precision": self.precision,
             "fused": self.fused,
+            "sample_steps": self.sample_steps,
+            "warm_start": self.warm_start,
             "machine": self.machine,
             "versions": self.versions,
             "started": self.started,

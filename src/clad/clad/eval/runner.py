@@ -28,6 +28,7 @@ class Settings:
 
     protocol: 'exact' | 'classic' | 'sampled'. max_steps: 0 for the suite's published limit. out: where videos go.
     blind: zero the model's vision, whether it was trained so or not. execution: how chunks that act late are joined.
+    sample_steps, warm_start: as of `Policy`.
     """
 
     model: str
@@ -41,6 +42,8 @@ class Settings:
     blind: bool = False
     precision: str = "fp32"
     fused: bool = False
+    sample_steps: int = 0
+    warm_start: bool = False
     perturbations: Perturbations = Perturbations()
     execution: str = "hold"
 
@@ -63,7 +66,8 @@ class Runner:
         self._contract = load_contract("libero")
         placement = {"provider": settings.provider, "threads": settings.threads, "precision": settings.precision}
         self._planner = Planner(self._bundle, self._contract, **placement)
-        self._policy = Policy(self._bundle, self._contract, fused=settings.fused, **placement)
+        sampling = {"fused": settings.fused, "sample_steps": settings.sample_steps, "warm_start": settings.warm_start}
+        self._policy = Policy(self._bundle, self._contract, **sampling, **placement)
         self._planner.warm_up()
         self._policy.warm_up()
         self._env: LiberoEnv | None = None

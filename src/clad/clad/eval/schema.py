@@ -12,7 +12,14 @@ from clad.runtime.joining import STRATEGIES
 SCHEMA = 1
 OUTCOMES = ("success", "timeout", "aborted")
 # what files from before these fields were run with
-ABSENT = {"precision": "fp32", "fused": False, "execution": "sync", "perturbations": {}}  # free-run: hold
+ABSENT = {
+    "precision": "fp32",
+    "fused": False,
+    "sample_steps": 0,
+    "warm_start": False,
+    "execution": "sync",  # free-run: hold
+    "perturbations": {},
+}
 
 
 def validate(body: Any, source: str = "result") -> None:
@@ -89,6 +96,8 @@ def result_schema() -> dict[str, Any]:
             "model": record({"name": text, "sha256": digest}),
             "precision": {"enum": list(PRECISIONS)},
             "fused": {"type": "boolean"},
+            "sample_steps": count,
+            "warm_start": {"type": "boolean"},
             "machine": {"type": "object"},
             "versions": {"type": "object", "additionalProperties": text},
             "started": text,

@@ -100,6 +100,8 @@ def _how(result: EvalResult) -> str:
     marks = [
         *([] if result.precision == "fp32" else [result.precision]),
         *(["fused"] if result.fused else []),
+        *([f"{result.sample_steps} sampling steps"] if result.sample_steps else []),
+        *(["warm start"] if result.warm_start else []),
         *([] if result.execution == "sync" else [result.execution]),
         *(f"{name} {level:g}" for name, level in result.perturbations.items()),
     ]

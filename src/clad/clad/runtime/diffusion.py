@@ -60,12 +60,22 @@ class Sampler(ABC):
         """How many arrays of noise a sample takes: the one it starts from, and any that are added on the way."""
         return 1
 
-    def __call__(self, denoise: Callable[[np.ndarray, int], np.ndarray], noise: np.ndarray) -> np.ndarray:
-        """From `noise` (draws, ...) float32 to a sample (...); `denoise(x, timestep)` is the trained network."""
+    def __call__(
+        self, denoise: Callable[[np.ndarray, int], np.ndarray], noise: np.ndarray, near: np.ndarray | None = None
+    ) -> np.ndarray:
+        """From `noise` (draws, ...) float32 to a sample (...); `denoise(x, timestep)` is the trained network.
+
+        near: (...) a sample that is close to the wanted one. The first half of the steps is then left out, and the
+        others begin at `near` noised to their level: x_t = sqrt(alpha-bar_t) near + sqrt(1 - alpha-bar_t) noise[0].
+        """
         if len(noise) != self.draws:
             raise ValueError(f"{len(noise)} arrays of noise where this sampler takes {self.draws}")
-        x = noise[0]
-        for step, fresh in zip_longest(self.steps, noise[1:]):
+        x, skipped = noise[0], 0
+        if near is not None:
+            skipped = len(self.steps) // 2
+            first = self.steps[skipped]
+            x = first.signal * near + first.noise * x
+        for step, fresh in zip_longest(self.steps[skipped:], noise[1 + skipped :]):
             x = self._back(step, x, denoise(x, step.timestep), fresh)
         return x
 

@@ -21,6 +21,7 @@ def measure(
     threads: int = 1,
     precision: str = "fp32",
     fused: bool = False,
+    sample_steps: int = 0,
 ) -> dict[str, list[float]]:
     """Wall seconds of each stage, one entry a decision, after warm-up and with no rendering.
 
@@ -31,7 +32,7 @@ def measure(
     """
     placement = {"provider": provider, "threads": threads, "precision": precision}
     planner = Planner(bundle, contract, **placement)
-    policy = Policy(bundle, contract, **placement, fused=fused)
+    policy = Policy(bundle, contract, **placement, fused=fused, sample_steps=sample_steps)
     planner.warm_up()
     policy.warm_up()
     planner.reset(bundle.tasks[0].instruction, seed=0)

@@ -132,7 +132,7 @@ def run_episode(
             on_frame(observation)
         if planning:
             foresight = planner.plan(camera.sees(observation))
-            chunk = policy.act(foresight, committed=joined.committed(log.steps))
+            chunk = policy.act(foresight, **joined.past(log.steps))
             joined.submit(chunk, delay=delay)
             encode.append(foresight.encode_latency)
             plan.append(foresight.plan_latency)

@@ -96,7 +96,7 @@ def run_delayed(
         # planned although sync does not want it: the planner's history has every observation, as in the graph
         foresight = planner.plan(env.observe())
         if execution.wants_plan(step):
-            chunk = policy.act(foresight, committed=execution.committed(step))
+            chunk = policy.act(foresight, **execution.past(step))
             late = injected.next_ms()
             execution.submit(chunk, delay=None if late is None else delay_steps(late / 1000, rate))
             planned.append(chunk.values)

@@ -14,6 +14,7 @@ import numpy as np
 from clad.errors import CladError, UsageError
 from clad.eval.episodes import EpisodeSpec
 from clad.eval.machine import machine, versions
+from clad.eval.schema import ABSENT
 from clad.eval.stats import wilson
 from clad.study.delay import Condition
 
@@ -56,7 +57,7 @@ class Study:
         except (ValueError, KeyError, TypeError) as error:
             raise CladError(f"{path} is damaged or of another version: {error}", "Give another --out") from error
         for name, value in settings.items():
-            if found.settings.get(name) != value:
+            if found.settings.get(name, ABSENT.get(name)) != value:
                 raise UsageError(
                     f"{path} was made with {name} {found.settings.get(name)}, not {value}",
                     "Use the same, or another --out",

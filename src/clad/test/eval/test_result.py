@@ -28,6 +28,8 @@ FIELDS = [
     "model",
     "precision",
     "fused",
+    "sample_steps",
+    "warm_start",
     "machine",
     "versions",
     "started",
@@ -108,10 +110,11 @@ def test_read_back_it_is_the_same(tmp_path):
 @pytest.mark.parametrize(("mode", "execution"), [("lockstep", "sync"), ("free-run", "hold")])
 def test_a_file_from_before_precisions_was_run_in_fp32(tmp_path, mode, execution):
     body = result(row(0), mode=mode).to_dict()
-    del body["precision"], body["fused"], body["execution"]
+    del body["precision"], body["fused"], body["execution"], body["sample_steps"], body["warm_start"]
     (tmp_path / "result.json").write_text(json.dumps(body))
     old = read_result(tmp_path / "result.json")
     assert (old.precision, old.fused, old.execution) == ("fp32", False, execution)
+    assert (old.sample_steps, old.warm_start) == (0, False)
 
 
 def test_writing_leaves_no_other_file_and_a_failed_write_the_old_one(tmp_path):

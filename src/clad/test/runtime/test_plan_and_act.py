@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
@@ -10,11 +11,12 @@ import pytest
 from tiny_bundle import CAMERAS, FEATURES, write_tiny_bundle
 
 from clad.contract import proprio_vector
-from clad.errors import CladError
+from clad.errors import CladError, UsageError
 from clad.runtime.bundle import load_bundle, load_encoder
 from clad.runtime.execution.rtc import carry_over
 from clad.runtime.planner import Planner
 from clad.runtime.policy import Policy, chunk_noise
+from clad.runtime.types import FORESIGHT_ARRAYS
 
 TASK = "pick up the book"
 
@@ -47,7 +49,7 @@ def roll(planner, make_observation, steps=12, execute=3, seed=0):
 
 
 def assert_equal(a, b):
-    for name in ("proprio_foresight", "semantic_foresight", "semantic_embedding", "proprio", "proprio_predicted"):
+    for name in FORESIGHT_ARRAYS:
         assert np.array_equal(getattr(a, name), getattr(b, name)), name
 
 
@@ -75,13 +77,15 @@ def test_a_foresight_is_what_the_graphs_compute_from_the_exact_past(planner, bun
         "actions": np.clip(2 * (executed - low) / (high - low) - 1, -1, 1),
     }
     session = ort.InferenceSession(bundle.path / "planner.onnx", providers=["CPUExecutionProvider"])
-    z_p, z_s, predicted = session.run(
-        ["proprio_foresight", "semantic_foresight", "proprio_predicted"],
+    z_p, z_s, predicted, scene = session.run(
+        ["proprio_foresight", "semantic_foresight", "proprio_predicted", "semantic_predicted"],
         {k: v[None].astype(np.float32) for k, v in feed.items()},
     )
     np.testing.assert_allclose(foresight.proprio_foresight, z_p[0], atol=1e-6)
     np.testing.assert_allclose(foresight.semantic_foresight, z_s[0], atol=1e-6)
     np.testing.assert_allclose(foresight.proprio_predicted, predicted[0] * 0.5 + 0.1, atol=1e-6)
+    np.testing.assert_allclose(foresight.semantic_predicted, scene[0], atol=1e-6)
+    assert np.array_equal(foresight.proprio_measured, proprio_vector(make_observation(12), "joint16_ee7"))
     np.testing.assert_allclose(foresight.semantic_embedding, visual(12), atol=1e-6)
     assert (foresight.step, foresight.seed, foresight.instruction, foresight.fallback) == (12, 3, TASK, "")
     assert 0 < foresight.encode_latency < foresight.plan_latency
@@ -166,6 +170,50 @@ def test_a_chunk_that_continues_another_begins_with_its_frozen_steps(planner, po
     assert np.array_equal(policy.act(foresights[1]).values, free.values)  # nothing is kept
 
 
+def test_a_warm_start_repeats_and_begins_at_the_chunk_before(planner, policy, bundle, contract, make_observation):
+    foresights = roll(planner, make_observation)
+    warm = Policy(bundle, contract, warm_start=True)
+    first, second = foresights[:2]
+    before, full = policy.act(first), policy.act(second).values
+    found = warm.act(second, previous=before).values
+    assert np.array_equal(found, warm.act(second, previous=before).values) and not np.array_equal(found, full)
+    other = replace(before, values=before.values + np.float32(0.01))
+    assert not np.array_equal(found, warm.act(second, previous=other).values)
+    far = replace(second, step=first.step + bundle.horizon)
+    for foresight, previous in ((second, None), (second, replace(before, step=second.step)), (far, before)):
+        assert np.array_equal(warm.act(foresight, previous=previous).values, policy.act(foresight).values)
+    assert np.array_equal(policy.act(second, previous=before).values, full)  # only who was asked to starts warm
+    held = warm.act(second, carry_over(before, second.step, frozen=2), before)
+    assert np.array_equal(held.values[:2], before.values[3:5]) and not np.array_equal(held.values, found)
+
+
+@pytest.mark.parametrize(("warm_start", "expected"), [(False, [3, 3]), (True, [3, 2])])
+def test_as_many_sampling_steps_as_were_asked_for(
+    monkeypatch, planner, bundle, contract, make_observation, warm_start, expected
+):
+    policy, runs = Policy(bundle, contract, sample_steps=3, warm_start=warm_start), []
+    run = policy._network.run
+    monkeypatch.setattr(policy, "_network", SimpleNamespace(run=lambda *a: runs.append(1) or run(*a)))
+    chunk, counts = None, []
+    for foresight in roll(planner, make_observation)[:2]:
+        chunk = policy.act(foresight, previous=chunk)
+        counts.append(len(runs))
+        runs.clear()
+    assert counts == expected
+    assert not np.array_equal(chunk.values, Policy(bundle, contract).act(foresight).values)
+
+
+def test_steps_that_cannot_be_are_refused(bundle, contract):
+    for steps in (-1, 101):
+        with pytest.raises(UsageError, match=f"{steps} sampling steps of 100 training steps"):
+            Policy(bundle, contract, sample_steps=steps)
+    with pytest.raises(UsageError, match="leaves out half of the sampling steps, and there is one"):
+        Policy(bundle, contract, sample_steps=1, warm_start=True)
+    for changed in ({"sample_steps": 4}, {"warm_start": True}):
+        with pytest.raises(UsageError, match="a fused sampler is one network: 10 steps"):
+            Policy(bundle, contract, fused=True, **changed)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -219,4 +267,22 @@ def test_a_policy_only_model_does_without_a_planner(tiny_models, tmp_path, contr
     planner.reset(TASK, seed=0)
     foresight = planner.plan(make_observation(0))
     assert not bundle.has_planner and foresight.proprio_foresight.size == 0
+    assert foresight.semantic_predicted.size == foresight.proprio_predicted.size == 0
     assert policy.act(foresight).values.shape == (6, 7)
+
+
+def test_a_bundle_from_before_the_scene_was_read_back_plans_as_it_did(
+    tiny_models, tmp_path, contract, make_observation
+):
+    shutil.copytree(tiny_models / "encoder-tiny", tmp_path / "encoder-tiny")
+    encoder = json.loads((tmp_path / "encoder-tiny" / "encoder.json").read_text())
+    old, new = (
+        Planner(load_bundle(write_tiny_bundle(tmp_path / str(reads), encoder, reads_scene=reads)), contract)
+        for reads in (False, True)
+    )
+    old.reset(TASK, seed=0)
+    new.reset(TASK, seed=0)
+    before, now = old.plan(make_observation(0)), new.plan(make_observation(0))
+    assert before.semantic_predicted.size == 0 and now.semantic_predicted.shape == now.semantic_embedding.shape
+    for name in (name for name in FORESIGHT_ARRAYS if name != "semantic_predicted"):
+        assert np.array_equal(getattr(before, name), getattr(now, name)), name

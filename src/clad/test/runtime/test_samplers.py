@@ -120,6 +120,33 @@ def test_a_perfect_denoiser_is_recovered_exactly(name):
     assert np.array_equal(sampler(lambda x, t: target, draw(sampler)), target)
 
 
+@pytest.mark.parametrize("prediction", diffusion.PREDICTIONS)
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("sample_steps", [2, 5, 10])
+def test_a_warm_start_is_diffusers_add_noise_and_the_second_half_of_its_steps(
+    monkeypatch, name, sample_steps, prediction
+):
+    monkeypatch.setattr(diffusion, "root", torch_root)
+    sampler = make(name, 100, sample_steps, prediction)
+    noise, near = draw(sampler), np.linspace(-0.9, 0.9, 42, dtype=np.float32).reshape(SHAPE)
+    scheduler = SCHEDULERS[name](
+        num_train_timesteps=100, beta_schedule="squaredcos_cap_v2", clip_sample=True, prediction_type=prediction
+    )
+    scheduler.set_timesteps(sample_steps)
+    skipped = sample_steps // 2
+    visited = scheduler.timesteps[skipped:]
+    x = scheduler.add_noise(torch.from_numpy(near), torch.from_numpy(noise[0]), visited[:1])
+    draws = iter(torch.from_numpy(noise[1 + skipped :]))
+    monkeypatch.setattr(sys.modules[SCHEDULERS["ddpm"].__module__], "randn_tensor", lambda *_, **__: next(draws))
+    for t in visited:
+        x = scheduler.step(torch.from_numpy(network(x.numpy(), int(t))), t, x).prev_sample
+    seen = []
+    found = sampler(lambda x, t: seen.append(t) or network(x, t), noise, near)
+    assert seen == visited.tolist() and len(seen) == sample_steps - skipped
+    np.testing.assert_allclose(found, x.numpy(), rtol=0, atol=1e-6)
+    assert not np.array_equal(found, sampler(network, noise))
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_the_sample_is_clipped(name):
     sampler = make(name)

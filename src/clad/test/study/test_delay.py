@@ -99,6 +99,19 @@ def test_a_chunk_that_comes_after_its_last_step_never_acts(model, contract, make
     assert 0 < row["held_share"] < 1 and np.array(env.actions)[:, :6].any()
 
 
+def test_a_warm_start_begins_at_the_chunk_before(model, contract, make_observation, monkeypatch):
+    bundle, planner, _ = model
+    policy, told = Policy(bundle, contract, warm_start=True), []
+    act = policy.act
+    monkeypatch.setattr(policy, "act", lambda f, **past: told.append((f.step, past["previous"])) or act(f, **past))
+    for _ in range(2):  # the second episode knows nothing of the first
+        row, _ = roll((bundle, planner, policy), contract, make_observation, delay_ms=50.0, max_steps=4)
+        assert [(s, p and p.step) for s, p in told] == [(0, None), (1, 0), (2, 1), (3, 2)]
+        told.clear()
+    cold, _ = roll(model, contract, make_observation, delay_ms=50.0, max_steps=4)
+    assert row["motion"] != cold["motion"]
+
+
 def test_it_repeats_and_latency_changes_it(model, contract, make_observation):
     first, again, rough = (
         roll(model, contract, make_observation, delay_ms=50.0, **more)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypedDict
 
 import numpy as np
 
@@ -16,6 +17,13 @@ from clad.runtime.types import Chunk
 ROUNDING = 1e-9  # of a control step: 0.15 s at 20 Hz are 3 steps, though the product is 3.0000000000000004
 
 
+class Past(TypedDict):
+    """Keyword arguments of `Policy.act`."""
+
+    committed: Committed | None
+    previous: Chunk | None
+
+
 def delay_steps(delay: float, control_rate: float) -> int:
     """A latency in control steps, rounded up: a chunk cannot act within a step. delay: s; control_rate: Hz."""
     return math.ceil(delay * control_rate - ROUNDING)
@@ -27,7 +35,7 @@ class DelayedExecution:
         execution = DelayedExecution(env.contract, "blend", execute_steps=6)
         while not done and log.steps < max_steps:
             if execution.wants_plan(log.steps):
-                chunk = policy.act(planner.plan(env.observe()), committed=execution.committed(log.steps))
+                chunk = policy.act(planner.plan(env.observe()), **execution.past(log.steps))
                 execution.submit(chunk, delay=4)  # an integer; None: this chunk is lost
             action, due = execution.action(log.steps)  # native; due.flag says why it holds, 'ok' when a chunk acts
             planner.executed(log.steps, action)
@@ -57,9 +65,10 @@ class DelayedExecution:
         self._arrive(step)
         return not self._coming and self.executor.action(step * self._dt).action is None
 
-    def committed(self, step: int) -> Committed | None:
-        """For `Policy.act`: what acts from `step` on. None but for rtc."""
-        return self._continuation.committed(0, step) if self._rtc else None
+    def past(self, step: int) -> Past:
+        """What `Policy.act` may be told besides the foresight of `step`. committed: what acts from then on; only for rtc."""
+        committed = self._continuation.committed(0, step) if self._rtc else None
+        return {"committed": committed, "previous": self._continuation.previous(0, step)}
 
     def submit(self, chunk: Chunk, *, delay: int | None) -> None:
         """Hand over a chunk made from the observation of `chunk.step`; it arrives `delay` control steps later."""

@@ -78,13 +78,26 @@ def inpainted(denoise: Denoise, known: np.ndarray, mask: np.ndarray, alphas_bar:
     return masked
 
 
+def carried_on(previous: Chunk, step: int) -> np.ndarray | None:
+    """A guess at the chunk of control step `step` from an earlier one, for a warm start: (H, N) wire units.
+
+    The rest of `previous`, its last action repeated for the steps that it does not reach; None when nothing is left.
+    """
+    passed = step - previous.step
+    if not 0 < passed < len(previous.values):
+        return None
+    return np.concatenate([previous.values[passed:], np.repeat(previous.values[-1:], passed, axis=0)])
+
+
 class Continuation:
-    """What real-time chunking remembers of an episode: the last chunk, and how late chunks come to act."""
+    """What is remembered of an episode for its next chunk: the last chunks, and how late chunks come to act."""
 
     def __init__(self, step_dt: int, latency: LatencyModel) -> None:
         """step_dt: what one control step lasts, ns. latency: measured by the caller, whose "total" is used."""
         self._step_dt, self._latency = step_dt, latency
-        self._episode, self._last = -1, None
+        self._episode = -1
+        self._last: Chunk | None = None
+        self._before: Chunk | None = None  # the last one of an earlier observation than `_last`
 
     def committed(self, episode: int, step: int) -> Committed | None:
         """What acts from `step` of an episode on; None for its first chunk, and while no latency is known."""
@@ -92,6 +105,15 @@ class Continuation:
             return None
         return carry_over(self._last, step, self._latency.steps(self._step_dt))
 
+    def previous(self, episode: int, step: int) -> Chunk | None:
+        """The last chunk that was made of an observation before `step`: the same one when a chunk is made again."""
+        known = (self._last, self._before) if episode == self._episode else ()
+        return next((chunk for chunk in known if chunk is not None and chunk.step < step), None)
+
     def made(self, episode: int, chunk: Chunk) -> None:
         """Remember the chunk that was published last. What follows in another episode continues nothing."""
+        if episode != self._episode:
+            self._last = None
+        if self._last is None or self._last.step != chunk.step:
+            self._before = self._last
         self._episode, self._last = episode, chunk

@@ -30,7 +30,7 @@ def roll(strategy, delays, *, steps=60, execute_steps=0, every=1):
     planned, rows = [], []
     for step in range(steps):
         if execution.wants_plan(step):
-            execution.committed(step)
+            execution.past(step)
             execution.submit(made(step), delay=delays(len(planned)))
             planned.append(step)
         action, due = execution.action(step)
@@ -92,7 +92,7 @@ def test_a_hold_stands_still_and_keeps_the_gripper():
 def test_rtc_tells_the_policy_what_acts_until_its_chunk_arrives():
     execution = DelayedExecution(CONTRACT, "rtc")
     for step in range(12):
-        committed = execution.committed(step)
+        committed = execution.past(step)["committed"]
         if step > 3:  # the first chunk acts at step 2: from then on the delay is known
             assert committed.frozen == 2
             assert np.array_equal(committed.values, made(step - 1).values[1:])
@@ -101,7 +101,7 @@ def test_rtc_tells_the_policy_what_acts_until_its_chunk_arrives():
     other = DelayedExecution(CONTRACT, "hold")
     other.submit(made(0), delay=1)
     other.action(1)
-    assert other.committed(1) is None
+    assert other.past(1)["committed"] is None
 
 
 def test_quaternions_are_not_averaged():

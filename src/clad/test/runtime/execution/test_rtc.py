@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 from clad.runtime.ddim import Ddim
 from clad.runtime.diffusion import alphas_bar
 from clad.runtime.execution.latency import LatencyModel
-from clad.runtime.execution.rtc import Committed, Continuation, action_mask, carry_over, inpainted, soft_mask
+from clad.runtime.execution.rtc import (
+    Committed,
+    Continuation,
+    action_mask,
+    carried_on,
+    carry_over,
+    inpainted,
+    soft_mask,
+)
 from clad.runtime.types import Chunk
 
 H, N = 6, 7
@@ -92,3 +100,24 @@ def test_a_continuation_needs_a_chunk_of_the_same_episode_and_a_known_latency():
     found = memory.committed(1, 1)
     assert isinstance(found, Committed) and found.frozen == 2 and found.values[:, 0].tolist() == [1, 2, 3, 4, 5]
     assert memory.committed(2, 1) is None and memory.committed(1, 6) is None
+
+
+@given(first=st.integers(0, 9), step=st.integers(0, 20))
+def test_a_guess_is_what_is_due_and_then_the_last_action_again(first, step):
+    found = carried_on(made(first), step)
+    if step <= first or step >= first + H:
+        assert found is None
+    else:
+        assert found[:, 0].tolist() == [min(k, first + H - 1) for k in range(step, step + H)]
+
+
+def test_the_previous_chunk_is_of_an_earlier_observation_of_the_episode():
+    memory = Continuation(50_000_000, LatencyModel())
+    assert memory.previous(1, 0) is None
+    for step in (0, 3, 3, 6):  # step 3 is asked for twice: a message was lost
+        before = memory.previous(1, step)
+        assert (before and before.step) == {0: None, 3: 0, 6: 3}[step]
+        memory.made(1, made(step))
+    assert memory.previous(2, 9) is None
+    memory.made(2, made(5))
+    assert memory.previous(2, 5) is None and memory.previous(2, 6).step == 5 and memory.previous(1, 9) is None
