@@ -29,11 +29,11 @@ def run(args: argparse.Namespace) -> int:
 
     from tqdm import tqdm
 
-    from clad.data.sources import find_paths
+    from clad.bag.recording import find_bags
     from clad.figures import canvas, rollouts
 
     out = canvas.png_file(args.out)
-    bags = [place for path in args.bags for kind, place in find_paths(path) if kind == "rosbag"]
+    bags = find_bags(args.bags)
     episodes = rollouts.read_rollouts(bags, args.columns, args.robot)
     shown = list(tqdm(islice(episodes, MOST_ROWS), unit="episode", leave=False, disable=None))
     rollouts.draw(shown, out)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from clad.bag.figures import EpisodeFigures, EpisodeSeries
-from clad.bag.kept import Foreseen
-from clad.bag.metrics import LATENT_FORESIGHT, TOPICS
+from clad.bag.kept import Foreseen, to_ns
+from clad.bag.metrics import EPISODE, LATENT_FORESIGHT
 from clad.bag.reader import SECOND, read_messages, read_metadata
-from clad.bag.session import SessionMeter
+from clad.bag.recording import TYPES, read_recording
 from clad.contract import RobotContract, load_contract
 from clad.errors import CladError
 
@@ -62,31 +63,43 @@ class BagEpisode:
 def read_episodes(bag: Path, robot: str = "") -> list[BagEpisode]:
     """The bag's episodes in order, those with foresights; pictures are not read.
 
-    robot: contract of the robot shown; by default the one that the recording names. Raises CladError saying what the bag
-    lacks.
+    robot: contract of the robot shown; by default the one that the recording names. What is wrong with the bag is printed
+    on stderr; raises CladError when nothing can be shown of it.
     """
-    contract = load_contract(robot or read_metadata(bag).get("contract", "libero"))
-    session = SessionMeter(contract)
-    foreseen: dict[int, dict[int, Foreseen]] = {}
-    for item in read_messages(bag, TOPICS):
-        session.feed(item.topic, item.published, item.message)
-        if item.topic == LATENT_FORESIGHT:
-            row = Foreseen.of(item.published, item.message)
-            foreseen.setdefault(item.message.episode, {})[row.stamp] = row
-    found = []
-    for meter in session.take(end=True):
-        rows = foreseen.get(meter.episode, {})
-        if rows:
-            found.append(
-                BagEpisode(
-                    bag=bag,
-                    contract=contract,
-                    figures=meter.figures(),
-                    series=meter.series(),
-                    start=min(rows) if meter.start is None else meter.start,
-                    foreseen=[rows[stamp] for stamp in sorted(rows)],
-                )
-            )
+    told = robot or read_metadata(bag).get("contract")
+    if not told:
+        raise CladError(f"{bag} does not say which robot it shows", "Give --robot NAME")
+    contract = load_contract(told)
+    recording = read_recording(bag, contract)
+    for problem in recording.problems:
+        print(f"{bag}: {problem}", file=sys.stderr)
+    starts, foreseen = _foreseen(bag)
+    found = [
+        BagEpisode(
+            bag=bag,
+            contract=contract,
+            figures=episode.figures,
+            series=episode.series,
+            start=starts.get(episode.figures.episode, rows[0].stamp),
+            foreseen=rows,
+        )
+        for episode in recording.episodes
+        if (rows := foreseen.get(episode.figures.episode))
+    ]
     if not found:
         raise CladError(f"{bag} has no {LATENT_FORESIGHT}: nothing was foreseen", "Record a graph with a planner")
     return found
+
+
+def _foreseen(bag: Path) -> tuple[dict[int, int], dict[int, list[Foreseen]]]:
+    """By the episode's number: when it began, ns of ROS time, and its foresights in order of their stamps."""
+    starts: dict[int, int] = {}
+    rows: dict[int, dict[int, Foreseen]] = {}
+    for item in read_messages(bag, (EPISODE, LATENT_FORESIGHT)):
+        if item.type == TYPES[item.topic]:
+            if item.topic == EPISODE:
+                starts[item.message.episode] = to_ns(item.message.header.stamp)
+            else:
+                row = Foreseen.of(item.published, item.message)
+                rows.setdefault(item.message.episode, {})[row.stamp] = row
+    return starts, {number: [made[stamp] for stamp in sorted(made)] for number, made in rows.items()}
