@@ -79,14 +79,22 @@ def write_tiny_encoder(path: Path, *, seed: int = 0) -> dict:
 
 
 def write_tiny_bundle(
-    path: Path, encoder: dict, *, seed: int = 0, planner: bool = True, robot: str = "libero", **changes
+    path: Path,
+    encoder: dict,
+    *,
+    seed: int = 0,
+    planner: bool = True,
+    reads_scene: bool = True,
+    robot: str = "libero",
+    **changes,
 ) -> Path:
     """A bundle directory for `encoder` and a shipped robot. planner=False makes the policy-only variant.
 
+    reads_scene=False leaves out the planner's last output, as in bundles that were exported before there was one.
     `changes` replace fields of model.json.
     """
     path.mkdir(parents=True)
-    rng = np.random.default_rng(seed + 1)
+    rng = np.random.default_rng(seed + 5)
     contract = load_contract(robot)
     variant = VARIANT if len(contract.joint_names) == 7 else "arm6_ee7"
     proprio = proprio_dim(variant)
@@ -94,7 +102,8 @@ def write_tiny_bundle(
     past = {"proprio_past": proprio, "visual_past": VISUAL, **state, "actions": (HORIZON, ACTIONS)}
     tokens = {"proprio_foresight": (TOKENS, WIDTH), "semantic_foresight": (TOKENS, WIDTH)}
     if planner:
-        _linear(path / "planner.onnx", past, {**tokens, "proprio_predicted": proprio}, rng)
+        scene = {"semantic_predicted": VISUAL} if reads_scene else {}
+        _linear(path / "planner.onnx", past, {**tokens, "proprio_predicted": proprio, **scene}, rng)
     _linear(path / "condition.onnx", {**state, **(tokens if planner else {})}, {"condition": CONDITION}, rng)
     _linear(
         path / "denoiser.onnx",

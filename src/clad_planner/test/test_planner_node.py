@@ -13,6 +13,7 @@ from fed_robot import CONTRACT, PERIOD, Robot, observation
 
 from clad.runtime.bundle import load_bundle
 from clad.runtime.planner import Planner
+from clad.runtime.types import FORESIGHT_ARRAYS
 from clad_interfaces.msg import LatentForesight
 from clad_ros import topics
 from clad_ros.convert import foresight_from_message, joint_state_message
@@ -59,7 +60,7 @@ def test_lockstep_foresights_equal_the_librarys(graph, robot, foresights, tiny_m
         got = foresight_from_message(message)
         assert (message.step, message.seed, message.model_id) == (step, 4, bundle.id)
         assert to_ns(message.header.stamp) == robot.start + step * PERIOD
-        for field in ("proprio_foresight", "semantic_foresight", "semantic_embedding", "proprio", "proprio_predicted"):
+        for field in FORESIGHT_ARRAYS:
             assert np.array_equal(getattr(got, field), getattr(expected, field)), (step, field)
         for i in range(step, step + 3):
             action = np.full(7, i / 20)

@@ -13,6 +13,7 @@ from tiny_variants import write_tiny_variant
 from clad.export.variants import derive_bundle
 from clad.runtime.planner import Planner
 from clad.runtime.policy import Policy
+from clad.runtime.types import FORESIGHT_ARRAYS
 from clad_interfaces.msg import ActionChunk, LatentForesight
 from clad_ros import topics
 from clad_ros.convert import chunk_values, foresight_from_message
@@ -22,7 +23,6 @@ pytestmark = pytest.mark.timeout(300)  # a shared machine may be slow to start a
 
 OBSERVATIONS, EVERY = 4, 3
 AGAIN = 2.0  # s of wall time
-TENSORS = ("proprio_foresight", "semantic_foresight", "semantic_embedding", "proprio", "proprio_predicted")
 
 
 def act_through_nodes(graph, model: str, precision: str, fused: bool) -> list[tuple[LatentForesight, ActionChunk]]:
@@ -66,7 +66,7 @@ def check(bundle, precision: str = "fp32", fused: bool = False) -> None:
         seen = act_through_nodes(graph, str(bundle.path), precision, fused)
     for i, (foresight, chunk) in enumerate(seen):
         expected = planner.plan(observation(i * EVERY))
-        for name in TENSORS:
+        for name in FORESIGHT_ARRAYS:
             got = getattr(foresight_from_message(foresight), name)
             assert np.array_equal(got, getattr(expected, name)), (name, i)
         assert chunk_values(chunk, CONTRACT).tobytes() == policy.act(expected).values.tobytes()

@@ -88,6 +88,7 @@ class Run:
         latency, compute = self.latency.results()
         wall = max(time.monotonic() - self.started_wall, 1e-9)
         return RunEpisode.Result(
+            episode=self.id,
             success=self.phase == EpisodeStatus.SUCCESS,
             outcome=self.outcome,
             reason=self.reason,

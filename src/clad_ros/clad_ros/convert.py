@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from clad.contract import Observation, RobotContract
 from clad.errors import CladError
 from clad.runtime.execution import TimedChunk
-from clad.runtime.types import Chunk, Foresight
+from clad.runtime.types import FORESIGHT_ARRAYS, Chunk, Foresight
 from clad_interfaces.msg import ActionChunk, LatentForesight
 from clad_ros.stamps import control_period_ns, duration_msg, seconds_to_ns, time_msg, to_ns
 
@@ -171,6 +171,8 @@ def foresight_to_message(
         instruction_embedding=_floats(foresight.instruction_embedding),
         proprio=_floats(foresight.proprio),
         proprio_predicted=_floats(foresight.proprio_predicted),
+        proprio_measured=_floats(foresight.proprio_measured),
+        semantic_predicted=_floats(foresight.semantic_predicted),
         encode_latency=duration_msg(seconds_to_ns(foresight.encode_latency)),
         plan_latency=duration_msg(seconds_to_ns(foresight.plan_latency)),
         model_id=model_id,
@@ -180,15 +182,15 @@ def foresight_to_message(
     return message
 
 
+_VECTORS = tuple(name for name in FORESIGHT_ARRAYS if not name.endswith("_foresight"))
+
+
 def foresight_from_message(message: LatentForesight) -> Foresight:
     """The inverse; raises CladError when tokens and values do not go together or a value is not finite."""
     arrays = {
         "proprio_foresight": _tokens(message, "proprio"),
         "semantic_foresight": _tokens(message, "semantic"),
-        **{
-            name: np.frombuffer(getattr(message, name), dtype=np.float32)
-            for name in ("semantic_embedding", "instruction_embedding", "proprio", "proprio_predicted")
-        },
+        **{name: np.frombuffer(getattr(message, name), dtype=np.float32) for name in _VECTORS},
     }
     for name, values in arrays.items():
         if not np.isfinite(values).all():

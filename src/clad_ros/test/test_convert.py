@@ -105,6 +105,8 @@ def foresight(seed: int, tokens: int = 4, width: int = 8) -> Foresight:
         instruction_embedding=array(5),
         proprio=array(23),
         proprio_predicted=array(23),
+        proprio_measured=array(23),
+        semantic_predicted=array(20),
         encode_latency=0.012345678,
         plan_latency=0.023456789,
     )

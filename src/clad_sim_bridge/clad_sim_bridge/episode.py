@@ -100,6 +100,7 @@ class Run:
         latency, compute = self.latency.results()
         wall = time.monotonic() - self.started_wall
         return RunEpisode.Result(
+            episode=self.id,
             success=self.phase == EpisodeStatus.SUCCESS,
             outcome=self.outcome,
             reason=self.reason,

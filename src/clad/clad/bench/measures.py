@@ -90,11 +90,11 @@ def _decision(
 
     def one(graph: str) -> Call:
         session, feed = sessions[graph], feeds[graph]
-        outputs = OUTPUTS[graph]
+        outputs = [output.name for output in session.get_outputs()]
         return lambda: session.run(outputs, feed)
 
     def condition() -> np.ndarray:
-        return sessions["condition"].run(OUTPUTS["condition"], feeds["condition"])[0]
+        return sessions["condition"].run(["condition"], feeds["condition"])[0]
 
     def baseline(*graphs: str) -> Call | None:
         if eager is None or precision != "fp32" or not eager.has(graphs):
@@ -129,13 +129,6 @@ def _decision(
             )
         )
     return measures
-
-
-OUTPUTS = {
-    "planner": ["proprio_foresight", "semantic_foresight", "proprio_predicted"],
-    "condition": ["condition"],
-    "denoiser": ["prediction"],
-}
 
 
 def _encode(encoder: Encoder, bundle: ModelBundle, device: str, image_size: int) -> Measure:

@@ -11,23 +11,30 @@ from clad.model.config import Dims, PlannerConfig, PolicyConfig
 from clad.model.dynamics import Foreseen, Observed
 from clad.model.planner import AnyPlanner, foresight_width
 from clad.model.policy import Condition, DiffusionPolicy
+from clad.runtime.catalogue import SEMANTIC_PREDICTED
 from clad.runtime.ddim import Ddim
 
 
 class PlannerGraph(nn.Module):
-    """planner.onnx: p_{t-tau}, v_{t-tau}, p_t, v_t, l, a_{t-tau:t} -> z^p, z^s (eqs 12, 13), h_p(z^p)."""
+    """planner.onnx: p_{t-tau}, v_{t-tau}, p_t, v_t, l, a_{t-tau:t} -> z^p, z^s (eqs 12, 13), h_p(z^p), h_s(z^s) (eq. 18).
+
+    The last is not there for a model that cannot read the scene back from its foresight.
+    """
 
     inputs = ("proprio_past", "visual_past", "proprio", "visual", "text", "actions")
-    outputs = ("proprio_foresight", "semantic_foresight", "proprio_predicted")
 
     def __init__(self, model: AnyPlanner) -> None:
         super().__init__()
         self.model = model
+        self.outputs = ("proprio_foresight", "semantic_foresight", "proprio_predicted")
+        if model.config.reads_scene:
+            self.outputs += (SEMANTIC_PREDICTED,)
 
     def forward(self, proprio_past, visual_past, proprio, visual, text, actions):
         now = Observed(proprio, visual)
         foreseen = self.model(Observed(proprio_past, visual_past), now, text, actions)
-        return foreseen.proprio, foreseen.semantic, self.model.predict_proprio(foreseen, now)
+        outputs = foreseen.proprio, foreseen.semantic, self.model.predict_proprio(foreseen, now)
+        return (*outputs, self.model.decode_visual(foreseen.semantic)) if self.model.config.reads_scene else outputs
 
 
 class ConditionGraph(nn.Module):

@@ -13,6 +13,7 @@ from clad.errors import CladError, unknown_name
 
 SIDECAR = "model.json"
 PRECISIONS = ("fp32", "int8", "fp16")
+SEMANTIC_PREDICTED = "semantic_predicted"  # planner.onnx has this output only where the model can read the scene back
 
 
 def models_directories() -> list[Path]:

@@ -9,12 +9,19 @@ import numpy as np
 from clad.contract import Observation, RobotContract, hold_action, proprio_vector
 from clad.errors import CladError
 from clad.runtime.bundle import ModelBundle, load_encoder
-from clad.runtime.history import History
+from clad.runtime.catalogue import SEMANTIC_PREDICTED
+from clad.runtime.history import History, Past
 from clad.runtime.session import TORCH_PROVIDERS, open_graph
 from clad.runtime.types import Foresight
 
 WARM_UP_RUNS = 3
-_NO_TOKENS = np.zeros((0, 0), dtype=np.float32)
+_NO_TOKENS, _NOTHING = np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.float32)
+_NOTHING_FORESEEN = {
+    "proprio_foresight": _NO_TOKENS,
+    "semantic_foresight": _NO_TOKENS,
+    "proprio_predicted": _NOTHING,
+    SEMANTIC_PREDICTED: _NOTHING,
+}
 
 
 class Planner:
@@ -39,6 +46,7 @@ class Planner:
         self._contract = contract
         placement = {"provider": provider, "threads": threads, "precision": precision}
         self._session = open_graph(bundle, "planner", **placement) if bundle.has_planner else None
+        self._outputs = [] if self._session is None else [output.name for output in self._session.get_outputs()]
         self._encoder = load_encoder(bundle, provider=TORCH_PROVIDERS.get(provider, provider), threads=threads)
         self._hold = bundle.action(hold_action(contract.action))
         self._instruction = ""
@@ -70,34 +78,20 @@ class Planner:
         if self._bundle.blind:
             visual = np.zeros_like(visual)
         encoded = time.perf_counter()
-        proprio = self._bundle.proprio(proprio_vector(observation, self._bundle.proprio_variant))
+        measured = proprio_vector(observation, self._bundle.proprio_variant)
+        proprio = self._bundle.proprio(measured)
         self._history.observe(observation.step, proprio, visual)
         past = self._history.past()
-        z_proprio = z_semantic = _NO_TOKENS
-        predicted = _NO_TOKENS[0:0].reshape(0)
-        if self._session is not None:
-            outputs = self._session.run(
-                ["proprio_foresight", "semantic_foresight", "proprio_predicted"],
-                {
-                    "proprio_past": past.proprio[None],
-                    "visual_past": past.visual[None],
-                    "proprio": proprio[None],
-                    "visual": visual[None],
-                    "text": self._text[None],
-                    "actions": past.actions[None],
-                },
-            )
-            z_proprio, z_semantic, predicted = outputs[0][0], outputs[1][0], self._bundle.proprio.inverse(outputs[2][0])
+        foreseen = self._foresee(past, proprio, visual)
         return Foresight(
             step=observation.step,
             seed=self._seed,
             instruction=self._instruction,
-            proprio_foresight=z_proprio,
-            semantic_foresight=z_semantic,
             semantic_embedding=visual,
             instruction_embedding=self._text,
             proprio=proprio,
-            proprio_predicted=predicted,
+            proprio_measured=measured,
+            **foreseen,
             encode_latency=encoded - started,
             plan_latency=time.perf_counter() - started,
             fallback=past.fallback,
@@ -125,6 +119,25 @@ class Planner:
 
     def _new_history(self) -> History:
         return History(horizon=self._bundle.horizon, hold=self._hold)
+
+    def _foresee(self, past: Past, proprio: np.ndarray, visual: np.ndarray) -> dict[str, np.ndarray]:
+        """The network's outputs by name, the predicted proprio in SI units; empty what this model does not say."""
+        if self._session is None:
+            return _NOTHING_FORESEEN
+        values = self._session.run(
+            self._outputs,
+            {
+                "proprio_past": past.proprio[None],
+                "visual_past": past.visual[None],
+                "proprio": proprio[None],
+                "visual": visual[None],
+                "text": self._text[None],
+                "actions": past.actions[None],
+            },
+        )
+        foreseen = {name: value[0] for name, value in zip(self._outputs, values, strict=True)}
+        foreseen["proprio_predicted"] = self._bundle.proprio.inverse(foreseen["proprio_predicted"])
+        return _NOTHING_FORESEEN | foreseen
 
     def _visual(self, observation: Observation) -> np.ndarray:
         """v_t before standardisation: (D_v,) float32, all cameras encoded as one batch."""

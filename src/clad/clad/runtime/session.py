@@ -32,6 +32,12 @@ class Input(Protocol):
     shape: Sequence[int | str]
 
 
+class Output(Protocol):
+    """One output of a network."""
+
+    name: str
+
+
 class Session(Protocol):
     """A network that is ready to run. onnxruntime.InferenceSession is one, runtime/torch_session.py has the other."""
 
@@ -40,6 +46,9 @@ class Session(Protocol):
 
     def get_inputs(self) -> Sequence[Input]:
         """Every input, in no particular order."""
+
+    def get_outputs(self) -> Sequence[Output]:
+        """Every output, in no particular order."""
 
 
 def open_graph(

@@ -37,6 +37,13 @@ class TorchInput:
 
 
 @dataclass(frozen=True, slots=True)
+class TorchOutput:
+    """One output of a network, by name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Capture:
     """A CUDA graph with the buffers that it reads and writes; calling it means filling, replaying, reading."""
 
@@ -66,6 +73,10 @@ class TorchSession:
     def get_inputs(self) -> list[TorchInput]:
         """Every input, in the order of the module's arguments."""
         return self._inputs
+
+    def get_outputs(self) -> list[TorchOutput]:
+        """Every output, in the order of the module's results."""
+        return [TorchOutput(name) for name in self._module.outputs]
 
     def run(self, outputs: Sequence[str], feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The named outputs as arrays of their own; `feed` holds all inputs, (B, ...) each."""

@@ -65,6 +65,7 @@ def foresight():
     return Foresight(
         step=6, seed=4, instruction="go", proprio_foresight=array(4, 16), semantic_foresight=array(4, 16),
         semantic_embedding=array(12), instruction_embedding=array(5), proprio=array(23), proprio_predicted=array(23),
+        proprio_measured=array(23), semantic_predicted=array(12),
         encode_latency=0.0, plan_latency=0.0,
     )  # fmt: skip
 

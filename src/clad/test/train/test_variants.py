@@ -101,6 +101,7 @@ def test_variants_act_at_run_time(trained, tiny_models, tmp_path, make_observati
     assert chunk.values.shape == (6, 7) and np.isfinite(chunk.values).all() and foresight.fallback == ""
     blind_to_actions = name in ("action-free", "lbp", "policy-only")
     assert np.array_equal(foresight.semantic_foresight, foresee(-1.0).semantic_foresight) == blind_to_actions
+    assert (foresight.semantic_predicted.size > 0) == (name not in ("lbp", "policy-only", "no-recon"))
     if name == "lbp":
         seen = proprio_vector(make_observation(6), bundle.proprio_variant)
         clipped = bundle.proprio.inverse(bundle.proprio(seen))

@@ -94,6 +94,11 @@ class PlannerConfig:
         if self.recon_weight < 0:
             raise UsageError(f"planner.recon_weight {self.recon_weight} is negative", "Use 0 to leave the loss out")
 
+    @property
+    def reads_scene(self) -> bool:
+        """Whether there is an h_s and it was trained (eq. 18): only then can the scene be read back from a foresight."""
+        return self.kind == "clad" and self.recon_weight > 0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyConfig:
