@@ -1,11 +1,7 @@
-"""Episode runner: takes the graph through episodes, one bag each, and leaves result.json and a video an episode.
-
-It drives the same services that anyone may call; nothing happens here that could not be done by hand.
-"""
+"""Episode runner node: takes a graph through consecutive episodes and leaves result.json beside their bags and videos."""
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
 import time
@@ -14,28 +10,25 @@ from pathlib import Path
 import rclpy
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.action import ActionClient
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from clad.contract import load_contract
 from clad.errors import CladError, UsageError
 from clad.eval.episodes import MAX_SEED, EpisodeSpec, evaluation_episodes
-from clad.eval.result import EpisodeRecord, EvalResult, episode_timing, read_result
-from clad.eval.runner import video_name
+from clad.eval.result import EvalResult, read_result
 from clad.eval.table import episode_table, summary
-from clad.eval.video import write_video
 from clad.runtime.bundle import load_bundle
 from clad.sim.suites import task_info
-from clad_interfaces.action import RunEpisode
-from clad_interfaces.srv import StartRecording, StopRecording
-from clad_recorder import bag as bags
-from clad_recorder.episode_report import diagnostic_value, frames, inference
-from clad_ros import topics
+from clad_recorder.runner import Runner
+from clad_recorder.settings import Settings
 
 NODES = ("recorder", "policy", "planner")  # and the bridge
-SERVICE_TIMEOUT = 30.0  # s of wall time
-GONE_AFTER = 5.0  # s without the bridge's action server until an episode is given up
+# parameters that are fields of Settings under the same name
+SETTINGS = (
+    *("bridge", "protocol", "mode", "visuals", "execution", "max_steps", "instruction"),
+    *("precision", "fused", "sample_steps", "warm_start", "inference_rate", "camera_rate", "real_time_factor"),
+)
 
 
 class EpisodeRunner(Node):
@@ -57,6 +50,8 @@ class EpisodeRunner(Node):
             ("model", "", "the planner's and the policy's model, for the result file"),
             ("precision", "fp32", "the planner's and the policy's precision, for the result file"),
             ("fused", False, "whether the policy samples in one run, for the result file"),
+            ("sample_steps", 0, "the policy's, for the result file"),
+            ("warm_start", False, "the policy's, for the result file"),
             ("bridge", "sim_bridge", "which bridge runs the episodes: sim_bridge or robot_bridge"),
             ("instruction", "", "what the robot is told; empty: a LIBERO task's own words"),
             ("contract", "libero", "the robot: a shipped contract's name or a YAML file"),
@@ -69,14 +64,9 @@ class EpisodeRunner(Node):
             ("startup_timeout", 120.0, "wall seconds until all nodes must be active"),
         ):
             self.declare_parameter(name, default, ParameterDescriptor(description=description))
-        self._start = self.create_client(StartRecording, topics.START_RECORDING)
-        self._stop = self.create_client(StopRecording, topics.STOP_RECORDING)
-        self._episode = ActionClient(self, RunEpisode, topics.RUN_EPISODE)
         self._nodes = (*NODES, self.value("bridge"))
         self._states = {node: self.create_client(GetState, f"/{node}/get_state") for node in self._nodes}
         self._interrupted = False
-        self._goal = None
-        self._bag: Path | None = None  # the one that is being recorded
 
     def value(self, name: str):
         return self.get_parameter(name).value
@@ -87,9 +77,13 @@ class EpisodeRunner(Node):
 
     def run(self) -> int:
         """All episodes; 0 when every one has its row, 130 when interrupted. Raises CladError when one cannot be run."""
-        self._contract = load_contract(self.value("contract"))
-        self._bundle = load_bundle(self.value("model"))
+        self._settings = Settings(
+            contract=load_contract(self.value("contract")),
+            bundle=load_bundle(self.value("model")),
+            **{name: self.value(name) for name in SETTINGS},
+        )
         self._out = Path(self.value("out")).absolute()
+        runner = Runner(self, self._spin, self._settings)
         specs = self._specs()
         result = self._result()
         todo = [spec for spec in specs if not result.has(spec)]
@@ -103,7 +97,7 @@ class EpisodeRunner(Node):
             begun = True
             before, started = result.wall_s, time.monotonic()
             for i, spec in enumerate(todo):
-                record, reason = self._run(spec)
+                record, reason = runner.episode(spec, self._out)
                 result.add(record)
                 result.wall_s = before + time.monotonic() - started
                 self._write(result)
@@ -112,21 +106,17 @@ class EpisodeRunner(Node):
                 if record.outcome == "aborted":
                     raise CladError(f"the episode was aborted: {reason}", "Mend that and go on with --resume")
         except KeyboardInterrupt:
-            self._leave()
+            self._interrupted = False
+            runner.leave()
             if begun:
                 done = sum(result.has(spec) for spec in specs)
                 print(f"stopped: {done} of {len(specs)} episodes are done", flush=True)
             return 130
         except (CladError, OSError):
-            self._leave()
+            runner.leave()
             raise
         print(self._closing_words(result), flush=True)
         return 0
-
-    @property
-    def _simulated(self) -> bool:
-        """Whether there is a benchmark with evaluation states and limits; an arm has scenes without end."""
-        return self.value("bridge") == "sim_bridge"
 
     def _specs(self) -> list[EpisodeSpec]:
         suite, task = self.value("suite"), self.value("task")
@@ -136,29 +126,17 @@ class EpisodeRunner(Node):
             episodes=self.value("episodes"),
             init=self.value("init"),
             seed=self.value("seed"),
-            n_init_states=task_info(suite, task).n_init_states if self._simulated else MAX_SEED + 1,
+            n_init_states=task_info(suite, task).n_init_states if self._settings.simulated else MAX_SEED + 1,
         )
-
-    def _execution(self) -> str:
-        return self.value("execution") if self.value("mode") == "free-run" else "sync"
 
     def _result(self) -> EvalResult:
-        result = EvalResult(
-            suite=self.value("suite"),
-            protocol=self.value("protocol"),
-            mode=self.value("mode"),
-            visuals=self.value("visuals"),
-            execution=self._execution(),
-            model={"name": self._bundle.name, "sha256": self._bundle.sha256},
-            precision=self.value("precision"),
-            fused=self.value("fused"),
-        )
+        result = self._settings.result(self.value("suite"))
         file = self._out / "result.json"
         if file.exists():
             if not self.value("resume"):
                 raise UsageError(f"{file} exists already", "Add --resume to go on with it, or give another --out")
             result.merge(read_result(file))
-            if self._simulated:
+            if self._settings.simulated:
                 facts = task_info(result.suite, self.value("task"))
                 result.check_limit(self.value("max_steps") or facts.max_steps)
         return result
@@ -223,165 +201,6 @@ class EpisodeRunner(Node):
             if future is not None and future.done():
                 return True
         return False
-
-    def _call(self, client, request, what: str):
-        future = client.call_async(request)
-        if not self._spin(future, SERVICE_TIMEOUT):
-            raise CladError(f"{what} did not answer within {SERVICE_TIMEOUT:g} s", "See the recorder's log")
-        return future.result()
-
-    def _leave(self) -> None:
-        """Cancel and close what is under way, as far as the others are still there; each gets a moment for it."""
-        self._interrupted = False
-        if self._goal is not None:
-            self._spin(self._goal.cancel_goal_async(), 3.0)
-        if self._bag is not None and not self._spin(self._stop.call_async(StopRecording.Request()), 3.0):
-            with contextlib.suppress(
-                CladError, OSError
-            ):  # refused while the recorder lives, which then closes it itself
-                bags.recover(self._bag)
-
-    # --- one episode
-
-    def _run(self, spec: EpisodeSpec) -> tuple[EpisodeRecord, str]:
-        """The episode's row, and the reason for its outcome in words."""
-        bag = self._free_bag(spec)
-        metadata = self._metadata(spec)
-        root = self._out
-        response = self._call(
-            self._start,
-            StartRecording.Request(
-                uri=str(bag), metadata_keys=list(metadata), metadata_values=[str(v) for v in metadata.values()]
-            ),
-            "/start_recording",
-        )
-        if not response.success:
-            raise CladError(f"no recording: {response.message}", "See the recorder's log")
-        self._bag = bag
-        started = time.monotonic()
-        result = self._run_goal(spec, bag)
-        wall = time.monotonic() - started
-        stopped = self._call(self._stop, StopRecording.Request(), "/stop_recording")
-        self._bag = None
-        if not stopped.success:
-            raise CladError(f"the recording is incomplete: {stopped.message}", "Free the disk and go on with --resume")
-        video = self._video(bag, spec, result)
-        record = EpisodeRecord.of(
-            spec,
-            result,
-            bag=str(bag.relative_to(root)),
-            video=video,
-            timing=self._timing(bag, result, wall, stopped),
-            safety={
-                "clamped": result.safety_clamped,
-                "held": result.safety_held,
-                "reasons": list(result.safety_reasons),
-            },
-        )
-        return record, result.reason
-
-    def _run_goal(self, spec: EpisodeSpec, bag: Path) -> RunEpisode.Result:
-        goal = RunEpisode.Goal(
-            suite=spec.suite,
-            task=spec.task,
-            init_index=spec.init_index,
-            seed=spec.seed,
-            protocol=self.value("protocol"),
-            instruction=self.value("instruction"),
-            max_steps=self.value("max_steps"),
-            bag=str(bag),
-        )
-        sent = self._episode.send_goal_async(goal)
-        if not self._spin(sent, SERVICE_TIMEOUT) or not sent.result().accepted:
-            raise CladError("the bridge did not accept the episode", "See the bridge's log")
-        self._goal = sent.result()
-        finished = self._goal.get_result_async()
-        seen = time.monotonic()
-        while not self._spin(finished, 1.0):
-            if self._episode.server_is_ready():
-                seen = time.monotonic()
-            elif time.monotonic() - seen > GONE_AFTER:
-                self._goal = None
-                raise CladError("the bridge went away in mid-episode", "See the bridge's log")
-        self._goal = None
-        return finished.result().result
-
-    def _free_bag(self, spec: EpisodeSpec) -> Path:
-        """Where this episode's bag goes; an earlier attempt's bag is kept, and closed if it was left open."""
-        name = f"{spec.suite}-{spec.task}-{spec.init_index}-{spec.seed}"
-        path, attempt = self._out / "bags" / name, 1
-        while path.exists():
-            bags.recover(path)
-            attempt += 1
-            path = path.with_name(f"{name}-{attempt}")
-        return path
-
-    def _metadata(self, spec: EpisodeSpec) -> dict[str, str | int]:
-        return {
-            "suite": spec.suite,
-            "task": spec.task,
-            "instruction": self.value("instruction") or task_info(spec.suite, spec.task).instruction,
-            "init_index": spec.init_index,
-            "seed": spec.seed,
-            "protocol": self.value("protocol"),
-            "mode": self.value("mode"),
-            "visuals": self.value("visuals"),
-            "execution": self._execution(),
-            "max_steps": self.value("max_steps"),
-            "model": self._bundle.name,
-            "model_sha256": self._bundle.sha256,
-            "encoder_sha256": self._bundle.encoder_sha256,
-            "precision": self.value("precision"),
-            "fused": self.value("fused"),
-            "contract": self._contract.name,
-            "contract_hash": self._contract.hash,
-        }
-
-    def _video(self, bag: Path, spec: EpisodeSpec, result: RunEpisode.Result) -> str | None:
-        """Write the MP4 from the bag's pictures, in the episode's own time; its name, or None where there are none."""
-        pictures = frames(bag, self._contract)
-        if not pictures:
-            return None
-        steps = sorted(pictures)
-        every = min((b - a for a, b in zip(steps, steps[1:])), default=1)
-        if self.value("mode") == "lockstep" and len(steps) > 1:
-            every = steps[1] - steps[0]  # the last picture of an episode may come early
-        name = video_name(spec)
-        write_video(
-            self._out / name,
-            sorted(pictures.items()),
-            fps=self._contract.control_rate / every,
-            instruction=result.instruction,
-            outcome=result.outcome,
-        )
-        return name
-
-    def _timing(self, bag: Path, result: RunEpisode.Result, wall: float, recorded: StopRecording.Response) -> dict:
-        """A row's timing. chunk_latency: observation published to chunk received; ros_share: what of it was not computing."""
-        measured = inference(bag)
-        latency, compute = list(result.chunk_latency), list(result.compute_latency)
-        more = {
-            "chunk_latency": latency,
-            "ros_share": [whole - part for whole, part in zip(latency, compute)],
-            "real_time_factor": result.real_time_factor,
-            "holds": result.holds,
-            "recorded_messages": recorded.messages,
-            "dropped_messages": recorded.dropped,
-            "gl_backend": diagnostic_value(bag, self.value("bridge"), "gl_backend"),
-        }
-        if self.value("mode") == "free-run":
-            images = (self.value("camera_rate") or self._contract.control_rate) * self.value("real_time_factor")
-            target = 1.0 / min(self.value("inference_rate"), images)  # an observation is planned once
-            more["period_error"] = [abs(p - target) for p in measured.period]
-        return episode_timing(
-            encode=measured.encode,
-            plan=measured.plan,
-            policy=measured.policy,
-            render=result.render_time,
-            physics=result.physics_time,
-            wall=wall,
-            **more,
-        )
 
 
 def main() -> None:
