@@ -6,13 +6,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
-from std_srvs.srv import SetBool
 
 from clad.contract import RobotContract
 from clad.sim.gl import choose_backend
 from clad_fake_robot.cameras import RenderedCameras
 from clad_fake_robot.node import ArmNode
 from clad_interfaces.msg import EpisodeStatus
+from clad_interfaces.srv import SetOutcome
 from clad_ros import topics
 from clad_ros.node import run_node
 from clad_ros.stamps import SECOND
@@ -51,7 +51,7 @@ class FakeRobot(ArmNode):
 
     def configure(self) -> None:
         super().configure()
-        self._outcome = self.create_client(SetBool, topics.SET_OUTCOME)
+        self._outcome = self.create_client(SetOutcome, topics.SET_OUTCOME)
         self._heard = self.create_subscription(EpisodeStatus, topics.EPISODE, self._on_episode, topics.EPISODE_QOS)
 
     def release(self) -> None:
@@ -78,7 +78,7 @@ class FakeRobot(ArmNode):
             self._solved_since = now
         elif now - self._solved_since > HELD * SECOND:
             self._running = False
-            self._outcome.call_async(SetBool.Request(data=True))
+            self._outcome.call_async(SetOutcome.Request(outcome="success"))
 
     def _lay(self, seed: int) -> None:
         self._scene.lay(seed)

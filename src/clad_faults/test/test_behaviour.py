@@ -7,11 +7,11 @@ import time
 import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from std_srvs.srv import SetBool
 
 from clad_faults.rig import Rig
 from clad_faults.suite import graph_of
 from clad_interfaces.msg import EpisodeStatus, ExecutedAction
+from clad_interfaces.srv import SetOutcome
 from clad_ros import topics
 from clad_ros.stamps import to_ns
 
@@ -43,7 +43,7 @@ def test_the_promises_hold_through_a_cycle_of_states(domain, tiny_model, tmp_pat
         assert rig.recovers()
 
         # the end of an episode: told once with its phase, and nothing is executed after it
-        assert rig.call(SetBool, topics.SET_OUTCOME, data=True).success
+        assert rig.call(SetOutcome, topics.SET_OUTCOME, outcome="success").success
         rig.wait(lambda: rig.episode.phase == EpisodeStatus.SUCCESS, "the outcome")
         last = to_ns(rig.steps[-1][1].header.stamp)
         time.sleep(0.3)

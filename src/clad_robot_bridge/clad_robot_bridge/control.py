@@ -111,6 +111,21 @@ class Control:
         run.finished.set_result(run.result(self._safety))
         self._diagnostics.ok(f"episode {run.id} ended: {run.outcome}{reason and ': '}{reason}", holds=run.holds)
 
+    def judge(self, phase: int, reason: str, now: int) -> None:
+        """What somebody says of how the episode ended: its outcome, or the correction of the one it has.
+
+        Raises CladError when no episode has begun, which can only be aborted, or when the last one was aborted.
+        """
+        run = self.run
+        if run is None or run.phase == EpisodeStatus.ABORTED or not run.start and phase != EpisodeStatus.ABORTED:
+            raise CladError("there is no episode to judge", "Start one with /run_episode")
+        if run.running:
+            self.finish(phase, reason, now)
+            return
+        run.phase, run.reason = phase, reason
+        self._status.publish(run.status())
+        self._diagnostics.ok(f"episode {run.id} was judged: {run.outcome}{reason and ': '}{reason}")
+
     def _check_kinematics(self, measured: Measured) -> None:
         """Deltas are turned into joints by a model of the arm: it must agree with the driver on where the hand is."""
         if self._kinematics is None:

@@ -9,7 +9,6 @@ import sys
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
-from std_srvs.srv import SetBool
 
 from clad.contract import RobotContract, load_contract
 from clad.contract.driver import CARTESIAN
@@ -19,13 +18,13 @@ from clad.runtime.bundle import load_bundle
 from clad.runtime.execution import STRATEGIES, ChunkExecutor
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, LatentForesight
-from clad_interfaces.srv import ResetEpisode, Step
+from clad_interfaces.srv import ResetEpisode, SetOutcome, Step
 from clad_robot_bridge.control import Control
 from clad_robot_bridge.episode import Run
 from clad_robot_bridge.inputs import Inputs
 from clad_robot_bridge.outputs import Outputs
 from clad_ros import topics
-from clad_ros.episodes import EpisodeServer
+from clad_ros.episodes import OUTCOMES, EpisodeServer
 from clad_ros.node import CladNode, run_node
 from clad_ros.partners import Partners
 from clad_ros.safety import SafetyMonitor, declare_safety
@@ -107,7 +106,7 @@ class RobotBridge(CladNode):
                 ResetEpisode, topics.RESET_EPISODE, self._on_reset, callback_group=ReentrantCallbackGroup()
             ),
             self.create_service(Step, topics.STEP, self._on_step),
-            self.create_service(SetBool, topics.SET_OUTCOME, self._on_outcome),
+            self.create_service(SetOutcome, topics.SET_OUTCOME, self._on_outcome),
         ]
         self._action = EpisodeServer(
             self,
@@ -180,13 +179,15 @@ class RobotBridge(CladNode):
         response.message = "a real arm does not wait for its steps; only a simulator in lock-step has this service"
         return response
 
-    def _on_outcome(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        run = self._control.run
-        if run is None or not run.running or not run.start:
-            response.message = "no episode is running"
+    def _on_outcome(self, request: SetOutcome.Request, response: SetOutcome.Response) -> SetOutcome.Response:
+        phases = {outcome: phase for phase, outcome in OUTCOMES.items()}
+        try:
+            if request.outcome not in phases:
+                raise unknown_name("outcome", request.outcome, phases)
+            self._control.judge(phases[request.outcome], request.reason, self._now())
+        except CladError as error:
+            response.message = str(error)
             return response
-        phase = EpisodeStatus.SUCCESS if request.data else EpisodeStatus.TIMEOUT
-        self._control.finish(phase, "" if request.data else "given up by the operator", self._now())
         response.success = True
         return response
 

@@ -9,14 +9,13 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionClient
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Float64MultiArray
-from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
 from clad.contract import load_contract
 from clad.robot.trajectory import SECOND, Trajectory
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction
-from clad_interfaces.srv import ResetEpisode, Step
+from clad_interfaces.srv import ResetEpisode, SetOutcome, Step
 from clad_ros import topics
 from clad_ros.convert import observation_from_messages
 from clad_ros.stamps import to_ns
@@ -69,7 +68,7 @@ def episode(graph, heard):
     client, _, finished = run_episode(graph)
     from_chunks = lambda: [m for m in heard["executed"] if m.source == ExecutedAction.SOURCE_CHUNK]  # noqa: E731
     graph.wait(lambda: len(from_chunks()) > 24, "steps that came from chunks")
-    assert graph.call(SetBool, topics.SET_OUTCOME, data=False).success
+    assert graph.call(SetOutcome, topics.SET_OUTCOME, outcome="timeout", reason="given up").success
     graph.wait(finished.done, "the outcome")
     result = finished.result().result
     graph.wait(lambda: heard["episode"] and heard["episode"][-1].phase == EpisodeStatus.TIMEOUT, "the latched outcome")
@@ -89,7 +88,7 @@ def as_trajectory(message: JointTrajectory) -> Trajectory:
 
 def test_chunks_are_executed_and_told_until_the_operator_gives_up(heard, episode):
     assert (episode.outcome, episode.success) == ("timeout", False)
-    assert episode.reason == "given up by the operator" and episode.instruction == "put the book in the back"
+    assert episode.reason == "given up" and episode.instruction == "put the book in the back"
     number = heard["episode"][-1].episode
     executed = [m for m in heard["executed"] if m.episode == number]
     steps = [m.step for m in executed]
@@ -159,11 +158,12 @@ def test_somebody_says_how_it_ended(graph, heard, episode):
     client, _, finished = run_episode(graph, instruction="pick up the bowl")
     graph.wait(lambda: heard["episode"][-1].phase == EpisodeStatus.RUNNING, "the episode")
     assert heard["episode"][-1].instruction == "pick up the bowl"
-    said = graph.call(SetBool, topics.SET_OUTCOME, data=True)
+    said = graph.call(SetOutcome, topics.SET_OUTCOME, outcome="success")
     assert said.success
     graph.wait(finished.done, "the outcome")
     assert finished.result().result.outcome == "success" and finished.result().result.success
-    assert not graph.call(SetBool, topics.SET_OUTCOME, data=True).success  # nothing runs now
+    refused = graph.call(SetOutcome, topics.SET_OUTCOME, outcome="sucess")
+    assert not refused.success and "Did you mean success?" in refused.message
     client.destroy()
 
 
@@ -175,7 +175,7 @@ def test_reset_brings_the_arm_home_and_begins_an_episode_that_nobody_drives(grap
     assert np.allclose(home, DRIVER.home, atol=0.05) and to_ns(reset.stamp) > 0
     refused = graph.call(Step, topics.STEP, action=[0.0] * 7)
     assert not refused.success and "lock-step" in refused.message
-    assert graph.call(SetBool, topics.SET_OUTCOME, data=False).success
+    assert graph.call(SetOutcome, topics.SET_OUTCOME, outcome="timeout", reason="given up").success
 
 
 def test_an_episode_ends_at_its_step_limit(graph, heard, episode):
@@ -183,6 +183,15 @@ def test_an_episode_ends_at_its_step_limit(graph, heard, episode):
     graph.wait(finished.done, "the outcome")
     result = finished.result().result
     assert (result.outcome, result.steps) == ("timeout", 5) and "step limit 5" in result.reason
+
+    # whoever stood beside it saw it succeed: the last word on this episode counts
+    assert graph.call(SetOutcome, topics.SET_OUTCOME, outcome="success", reason="it was up").success
+    graph.wait(lambda: heard["episode"][-1].phase == EpisodeStatus.SUCCESS, "the correction")
+    told = heard["episode"][-1]
+    assert (told.steps, told.reason, len(told.action_hash)) == (5, "it was up", 64)
+    assert heard["episode"][-2].episode == told.episode and heard["episode"][-2].phase == EpisodeStatus.TIMEOUT
+    assert graph.call(SetOutcome, topics.SET_OUTCOME, outcome="aborted", reason="somebody walked in").success
+    assert not graph.call(SetOutcome, topics.SET_OUTCOME, outcome="success").success  # what does not count stays so
     client.destroy()
 
 

@@ -50,7 +50,7 @@ HEARTBEAT_QOS = QoSProfile(
 )
 
 RESET_EPISODE, STEP, RUN_EPISODE = "/reset_episode", "/step", "/run_episode"
-SET_OUTCOME = "/set_outcome"  # a real arm's episode has no predicate: somebody says how it ended
+SET_OUTCOME = "/set_outcome"  # a real arm's episode has no predicate: somebody says how it ended, also after its end
 EMERGENCY_STOP, RESET_SAFETY = "/emergency_stop", "/reset_safety"
 START_RECORDING, STOP_RECORDING = "/start_recording", "/stop_recording"
 
