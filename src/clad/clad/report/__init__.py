@@ -1,0 +1,1 @@
+"""Reports on recordings: tables, comparisons of two sets, plots, one HTML page."""
