@@ -18,8 +18,8 @@ from mcap.exceptions import McapError
 from mcap.reader import make_reader
 from mcap.records import Channel, Footer, McapRecord, Message, Metadata, Schema
 from mcap.stream_reader import CRCValidationError, StreamReader
-from mcap_ros2.decoder import DecoderFactory
 
+from clad.bag.definitions import Decoders
 from clad.errors import CladError
 
 METADATA_RECORD = "clad"  # the MCAP metadata record with what a recording of ours was started with
@@ -49,14 +49,15 @@ def read_messages(path: Path, topics: Collection[str] | None = None) -> Iterator
 
     Raises CladError when `path` is no bag, or a topic asked for is not ROS 2 CDR.
     """
-    decoders = DecoderFactory()
+    decoders = Decoders()
     for schema, channel, message in read_raw(path):
         if topics is None or channel.topic in topics:
-            decode = decoders.decoder_for(channel.message_encoding, schema)
+            decode = decoders.of(schema, channel)
             if decode is None:
                 raise CladError(
-                    f"{path}: {channel.topic} is encoded as {channel.message_encoding}, not as ROS 2 cdr",
-                    "Record with a ROS 2 recorder",
+                    f"{path}: {channel.topic} ({schema.name}) is {channel.message_encoding or 'undeclared'} defined in "
+                    f"{schema.encoding or 'nothing'}, not ROS 2 cdr with its definition",
+                    "Record with a ROS 2 recorder that has the type's package installed",
                 )
             yield BagMessage(
                 topic=channel.topic,

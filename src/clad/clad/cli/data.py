@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     card.add_argument("--out", type=Path, default=Path("data/card"), metavar="DIR", help="default: %(default)s")
     for command in (check, convert, card):
         command.add_argument(
-            "--robot", default="libero", metavar="NAME", help="contract of the robot shown (default: %(default)s)"
+            "--robot",
+            metavar="NAME",
+            help="contract of the robot shown (default: the one that the data hold, else libero)",
         )
 
 
@@ -55,11 +57,12 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from clad.contract import load_contract
+    from clad.data.embedded import robot_of
     from clad.data.survey import survey
 
     result = None
-    looks = survey(args.path, load_contract(args.robot), safety=args.safety)
+    contract = robot_of(args.robot, [args.path])
+    looks = survey(args.path, contract, safety=args.safety)
     for result in tqdm(looks, unit="demo", leave=False, disable=None):
         pass
     body = result.to_dict()
@@ -88,7 +91,7 @@ def _check(args: argparse.Namespace) -> int:
         raise CladError(f"{found} problem{'s' * (found > 1)} in {args.path}{more}", "Mend or remove what is named")
     if body["safety"] and body["safety"]["stopped"]:
         raise CladError(
-            f"the safety filter of {args.robot} would have stopped {body['safety']['episodes_stopped']} of these episodes",
+            f"the safety filter of {contract.name} would have stopped {body['safety']['episodes_stopped']} of these episodes",
             "See what they do there, and the contract's limits (docs/safety.md)",
         )
     print("nothing wrong")
@@ -98,13 +101,14 @@ def _check(args: argparse.Namespace) -> int:
 def _convert(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from clad.contract import load_contract
     from clad.data.convert import convert
+    from clad.data.embedded import robot_of
+    from clad.data.sources import find_sources
 
-    with tqdm(unit="demo", disable=None) as bar:
-        for done, total in convert(args.source, args.target, args.to, load_contract(args.robot)):
-            bar.total = total
-            bar.update(done - bar.n)
+    contract, sources = robot_of(args.robot, [args.source]), find_sources(args.source)
+    with tqdm(total=len(sources), unit="demo", disable=None) as bar:
+        for done, looked in convert(sources, args.target, args.to, contract):
+            bar.update(looked - bar.n)
     print(f"{done} episodes in {args.target}")
     return 0
 
@@ -114,12 +118,12 @@ def _card(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from clad.cli.outputs import make_writable
-    from clad.contract import load_contract
     from clad.data.card import PAGE, SHEET, contact_sheet, markdown, survey_tasks
+    from clad.data.embedded import robot_of
 
     make_writable(args.out, "--out")
     with tqdm(unit="demo", disable=None) as bar:
-        for done, total, tasks in survey_tasks(args.paths, load_contract(args.robot)):
+        for done, total, tasks in survey_tasks(args.paths, robot_of(args.robot, args.paths)):
             bar.total = total
             bar.update(done - bar.n)
     Image.fromarray(contact_sheet(tasks)).save(args.out / SHEET)

@@ -32,9 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--robot",
-        default="libero",
         metavar="NAME",
-        help="contract of the robot that the demonstrations show (default: %(default)s)",
+        help="contract of the robot that the demonstrations show (default: the one that they hold, else libero)",
     )
     parser.add_argument(
         "--workers", type=options.count, default=1, metavar="N", help="processes (default: %(default)s)"
@@ -46,10 +45,11 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from clad.data import features
+    from clad.data.embedded import robot_of
     from clad.encoders.encoder import Encoder
 
     out = Path(args.out)
-    info = features.open_cache(out, Encoder(args.encoder), args.robot)
+    info = features.open_cache(out, Encoder(args.encoder), robot_of(args.robot, [args.demos]))
     jobs, done = features.pending(args.demos, out)
     print(f"{done} demonstrations are in {out} already, {len(jobs)} to encode with '{info.encoder_name}'")
     frames = 0

@@ -11,7 +11,14 @@ from clad.contract.conventions import (
 from clad.contract.driver import DriverSpec, GripperSpec
 from clad.contract.observation import Observation
 from clad.contract.proprio import PROPRIO_VARIANTS, proprio_dim, proprio_vector
-from clad.contract.robot import ActionSpec, CameraSpec, RobotContract, load_contract
+from clad.contract.robot import (
+    ActionSpec,
+    CameraSpec,
+    RobotContract,
+    contract_data,
+    load_contract,
+    parse_contract,
+)
 
 __all__ = [
     "PROPRIO_VARIANTS",
@@ -22,11 +29,13 @@ __all__ = [
     "Observation",
     "RobotContract",
     "canonical_quaternion",
+    "contract_data",
     "hold_action",
     "image_from_opengl",
     "image_to_opengl",
     "load_contract",
     "native_to_wire",
+    "parse_contract",
     "proprio_dim",
     "proprio_vector",
     "quaternion_wxyz_to_xyzw",

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import yaml
 
@@ -95,22 +95,37 @@ def load_contract(name_or_path: str) -> RobotContract:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise CladError(f"robot contract {source} is not YAML: {reason}", "Correct the file") from error
+    return parse_contract(body, str(source))
+
+
+def parse_contract(body: object, source: str) -> RobotContract:
+    """The contract that a YAML file or a data set holds as plain data. source: where it stands, for the message.
+
+    Raises CladError for anything that is not one, UsageError for a field that no contract has.
+    """
     if not isinstance(body, dict):
         raise CladError(f"robot contract {source} is not a mapping", "See clad/contract/robots/libero.yaml")
     try:
-        body["cameras"] = {k: _build(CameraSpec, v, f"cameras.{k}") for k, v in body["cameras"].items()}
-        body["action"] = _build(ActionSpec, body["action"], "action")
+        parts = {
+            "cameras": {k: _build(CameraSpec, v, f"cameras.{k}") for k, v in body["cameras"].items()},
+            "action": _build(ActionSpec, body["action"], "action"),
+        }
         if body.get("limits") is not None:
-            body["limits"] = _build(SafetyLimits, body["limits"], "limits")
-        if "driver" in body:
-            body["driver"] = _driver(body["driver"])
-        contract = _build(RobotContract, body, "")
+            parts["limits"] = _build(SafetyLimits, body["limits"], "limits")
+        if body.get("driver") is not None:
+            parts["driver"] = _driver(body["driver"])
+        contract = _build(RobotContract, body | parts, "")
     except (KeyError, AttributeError, TypeError, ValueError) as error:
         raise CladError(
             f"robot contract {source} is malformed: {error}", "See clad/contract/robots/libero.yaml"
         ) from error
-    _validate(contract, str(source))
+    _validate(contract, source)
     return contract
+
+
+def contract_data(contract: RobotContract) -> dict[str, Any]:
+    """The contract as plain data, driver and limits included; `parse_contract` gives the same contract back."""
+    return asdict(contract)
 
 
 def _build(cls, body: dict, where: str):

@@ -48,3 +48,8 @@ class Episode:
 
     def __len__(self) -> int:
         return len(self.executed)
+
+
+def succeeded(episode: Episode) -> bool:
+    """Whether the task was done at the end. A demonstration that says nothing of its outcome is one that was."""
+    return episode.meta.get("outcome", "success") == "success"

@@ -22,7 +22,8 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from clad.contract import load_contract
+from clad.contract import RobotContract, load_contract
+from clad.data import embedded
 from clad.data.episode import Episode
 from clad.data.sources import Source, find_sources
 from clad.encoders.encoder import Encoder
@@ -30,6 +31,7 @@ from clad.errors import CladError
 
 SCHEMA = 1
 INDEX = "features.json"
+ROBOT = "robot.json"  # the contract itself; caches of older versions have only its name
 SUFFIX = ".safetensors"
 BATCH = 32  # frames per run of the encoder
 STATE_FIELDS = ("joint_position", "joint_velocity", "gripper_position", "ee_position", "ee_quaternion")
@@ -77,17 +79,16 @@ class EncodedEpisode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One demonstration that is not in the cache yet. contract_name: of the robot that it shows."""
+    """One demonstration that is not in the cache yet. contract: of the robot that it shows."""
 
     source: Source
     target: Path
     fingerprint: str
-    contract_name: str
+    contract: RobotContract
 
 
-def open_cache(out: Path, encoder: Encoder, contract_name: str) -> CacheInfo:
+def open_cache(out: Path, encoder: Encoder, contract: RobotContract) -> CacheInfo:
     """Create the cache's index or check that the cache in `out` is of this encoder and robot (CladError if not)."""
-    contract = load_contract(contract_name)
     info = CacheInfo(
         encoder_name=encoder.name,
         encoder_sha256=encoder.id,
@@ -106,9 +107,8 @@ def open_cache(out: Path, encoder: Encoder, contract_name: str) -> CacheInfo:
             )
     else:
         out.mkdir(parents=True, exist_ok=True)
-        temporary = out / f".{INDEX}.{os.getpid()}"
-        temporary.write_text(json.dumps({"schema": SCHEMA, **asdict(info)}, indent=2) + "\n")
-        temporary.replace(out / INDEX)
+        _replace(out / ROBOT, embedded.embed(contract))
+        _replace(out / INDEX, {"schema": SCHEMA, **asdict(info)})
     return info
 
 
@@ -126,16 +126,27 @@ def read_info(cache: Path) -> CacheInfo:
         raise CladError(f"{cache / INDEX} is malformed: {error}", remedy) from error
 
 
+def cached_contract(cache: Path) -> RobotContract:
+    """The robot that a cache's demonstrations show. Raises CladError when that is no longer known."""
+    info = read_info(cache)
+    file = cache / ROBOT
+    contract = embedded.extract(cache, json.loads(file.read_text())) if file.is_file() else None
+    contract = contract or load_contract(info.contract_name)
+    if contract.hash != info.contract_hash:
+        raise CladError(f"{cache} was made for another version of robot '{info.contract_name}'", "Encode again")
+    return contract
+
+
 def pending(demos: Path, out: Path) -> tuple[list[Job], int]:
     """What is left to encode, and how many demonstrations are in the cache already. demos: whatever data.sources knows."""
-    contract_name = read_info(out).contract_name
+    contract = cached_contract(out)
     jobs, done = [], 0
     for source in find_sources(demos):
         target, fingerprint = out / f"{source.key}{SUFFIX}", source.fingerprint()
         if target.is_file() and _metadata(target).get("fingerprint") == fingerprint:
             done += 1
         else:
-            jobs.append(Job(source=source, target=target, fingerprint=fingerprint, contract_name=contract_name))
+            jobs.append(Job(source=source, target=target, fingerprint=fingerprint, contract=contract))
     return jobs, done
 
 
@@ -198,8 +209,14 @@ def _load(file: Path, cache: Path, cameras: tuple[str, ...], features: tuple[str
         )
 
 
+def _replace(file: Path, body: dict) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(body, indent=2) + "\n")
+    temporary.replace(file)
+
+
 def _encode_job(job: Job, encoder: Encoder) -> int:
-    episode = job.source.read(load_contract(job.contract_name))
+    episode = job.source.read(job.contract)
     arrays = encode_episode(episode, encoder)
     arrays |= {name: np.ascontiguousarray(getattr(episode, name)) for name in (*STATE_FIELDS, *ACTION_FIELDS)}
     # only flags that say something are stored

@@ -1,6 +1,6 @@
 """LeRobotDataset v3 as Episodes, read with pyarrow and av alone. lerobot_writer writes the same layout.
 
-meta/info.json                    features, fps, robot_type, path templates
+meta/info.json                    features, fps, robot_type, path templates; ours: clad_contract
 meta/stats.json                   min, max, mean, std, count of every feature
 meta/tasks.parquet                task_index, task (the instruction)
 meta/episodes/chunk-*/file-*      one row an episode: where its rows and its frames are; ours: clad/name, clad/meta
@@ -12,6 +12,7 @@ observation.state                 joints rad, rad/s; fingers m; ee m, xyzw; in t
 observation.images.CAMERA         rgb, row 0 at the top, the true view
 action                            native, in [-1, 1], as executed
 expert_action, label_valid, image_valid   as in Episode; absent in other people's datasets
+next.success                      true at the last step of an episode that ended in success; not read
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clad.contract import RobotContract
+from clad.data import embedded
 from clad.data.episode import Episode
 from clad.errors import CladError
 
@@ -35,6 +37,7 @@ VERSION = "v3.0"
 INFO, STATS, TASKS, EPISODES = "meta/info.json", "meta/stats.json", "meta/tasks.parquet", "meta/episodes"
 STATE, ACTION, EXPERT, IMAGES = "observation.state", "action", "expert_action", "observation.images."
 FLAGS = ("label_valid", "image_valid")
+SUCCESS = "next.success"
 
 
 def state_names(contract: RobotContract) -> dict[str, tuple[str, ...]]:
@@ -89,6 +92,11 @@ def read_episode(path: Path, name: str, contract: RobotContract) -> Episode:
     )
 
 
+def embedded_contract(path: Path) -> RobotContract | None:
+    """The robot's contract that a dataset of ours holds; None in other people's."""
+    return embedded.extract(path, _dataset(path)[0])
+
+
 def fingerprint(path: Path, name: str) -> str:
     """Changes when the episode's actions change; no video is decoded."""
     info, episodes, _ = _dataset(path)
@@ -133,6 +141,7 @@ def _read_meta(path: Path, changed: int) -> tuple[dict, dict[str, dict], dict[in
 
 
 def _check_robot(path: Path, info: dict, contract: RobotContract) -> None:
+    embedded.require_same(path, embedded.extract(path, info), contract)
     if info.get("robot_type") != contract.name:
         raise CladError(f"{path} shows robot '{info.get('robot_type')}', not '{contract.name}'", "Give its --robot")
     if abs(info["fps"] - contract.control_rate) > 1e-6:

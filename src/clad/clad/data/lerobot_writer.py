@@ -18,8 +18,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from clad.contract import RobotContract
-from clad.data.episode import Episode
-from clad.data.lerobot import ACTION, EPISODES, EXPERT, FLAGS, IMAGES, INFO, STATE, STATS, TASKS, VERSION, state_names
+from clad.data import embedded
+from clad.data.episode import Episode, succeeded
+from clad.data.lerobot import (
+    ACTION,
+    EPISODES,
+    EXPERT,
+    FLAGS,
+    IMAGES,
+    INFO,
+    STATE,
+    STATS,
+    SUCCESS,
+    TASKS,
+    VERSION,
+    state_names,
+)
 from clad.errors import CladError
 
 CHUNK_FILES = 1000  # files a chunk folder
@@ -132,6 +146,7 @@ class DatasetWriter:
             "data_path": DATA_PATH,
             "video_path": VIDEO_PATH,
             "features": self._features,
+            **embedded.embed(self._contract),
         }
         (self._root / INFO).write_text(json.dumps(info, indent=1))
 
@@ -142,6 +157,7 @@ def _columns(episode: Episode, contract: RobotContract) -> dict[str, np.ndarray]
         ACTION: np.asarray(episode.executed, dtype=np.float64),
         EXPERT: np.asarray(episode.expert, dtype=np.float64),
         **{flag: np.asarray(getattr(episode, flag), dtype=bool) for flag in FLAGS},
+        SUCCESS: np.arange(1, len(episode) + 1) == len(episode) if succeeded(episode) else np.zeros(len(episode), bool),
     }
 
 
@@ -173,7 +189,7 @@ def _features(episode: Episode, contract: RobotContract, fps: int) -> dict[str, 
                 "has_audio": False,
             },
         }
-    for flag in FLAGS:
+    for flag in (*FLAGS, SUCCESS):
         features[flag] = {"dtype": "bool", "shape": [1], "names": None}
     for name in _FRAME_COLUMNS:
         features[name] = {"dtype": "float32" if name == "timestamp" else "int64", "shape": [1], "names": None}

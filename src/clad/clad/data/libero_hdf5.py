@@ -1,6 +1,6 @@
 """LIBERO's own HDF5 layout, read and written.
 
-    data/                    attrs: tag, total, num_demos, problem_info, env_args, bddl_file_name, ...
+    data/                    attrs: tag, total, num_demos, problem_info, env_args, bddl_file_name, ...; ours: clad_contract
       demo_0/                attrs: num_samples, init_state, instruction, meta
         actions (T, 7)       native, as executed      states (T, S)   flat MuJoCo states
         robot_states (T, 9)  rewards, dones (T,)
@@ -27,8 +27,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from clad.contract import RobotContract, image_from_opengl, image_to_opengl, load_contract
-from clad.data import libero_official
-from clad.data.episode import Episode
+from clad.data import embedded, libero_official
+from clad.data.episode import Episode, succeeded
 from clad.errors import CladError
 
 IMAGE_DATASETS = {"agentview": "agentview_rgb", "wrist": "eye_in_hand_rgb"}
@@ -112,9 +112,10 @@ def read_episode(path: Path, name: str, contract: RobotContract | None = None) -
     instruction (from the task's name). Where their observations are one step late (libero_official), each is paired
     with the next action: the first action and the last observation have no partner and are left out.
     """
-    rate = (contract or load_contract("libero")).control_rate
+    contract = contract or load_contract("libero")
     with h5py.File(_require(path)) as file:
         data = file["data"]
+        embedded.require_same(path, embedded.extract(path, data.attrs), contract)
         demo = _demo(path, data, name)
         states = _column(path, name, demo, "states") if "states" in demo else None
         joints = _column(path, name, demo, "obs/joint_states").astype(np.float64)
@@ -140,7 +141,9 @@ def read_episode(path: Path, name: str, contract: RobotContract | None = None) -
             instruction=str(demo.attrs.get("instruction", "")) or libero_official.instruction(data.attrs),
             images={c: image_from_opengl(read(f"obs/{k}")) for c, k in IMAGE_DATASETS.items() if k in demo["obs"]},
             joint_position=read("obs/joint_states").astype(np.float64),
-            joint_velocity=_differences(joints, rate)[: len(actions)] if velocities is None else velocities,
+            joint_velocity=_differences(joints, contract.control_rate)[: len(actions)]
+            if velocities is None
+            else velocities,
             gripper_position=read("obs/gripper_states").astype(np.float64),
             ee_position=read("obs/ee_pos").astype(np.float64),
             ee_quaternion=Rotation.from_rotvec(read("obs/ee_ori")).as_quat() if quaternion is None else quaternion,
@@ -150,6 +153,12 @@ def read_episode(path: Path, name: str, contract: RobotContract | None = None) -
             image_valid=read("image_valid", optional=True),
             meta=_meta(demo, data, late),
         )
+
+
+def embedded_contract(path: Path) -> RobotContract | None:
+    """The robot's contract that a file of ours holds among the attributes of `data`; None in upstream's."""
+    with h5py.File(_require(path)) as file:
+        return embedded.extract(path, file["data"].attrs)
 
 
 def fingerprint(path: Path, name: str) -> str:
@@ -194,7 +203,7 @@ class _replaced:
 def _write_demo(group: h5py.Group, episode: Episode, states: np.ndarray | None) -> None:
     n = len(episode)
     success = np.zeros(n, dtype=np.uint8)
-    success[-1:] = 1  # upstream keeps successes only and ends the episode there
+    success[-1:] = succeeded(episode)  # upstream keeps successes only and ends the episode there
     orientation = Rotation.from_quat(episode.ee_quaternion).as_rotvec()
     group["actions"] = episode.executed
     group["expert_actions"] = episode.expert

@@ -1,9 +1,10 @@
-"""Episodes out of rosbag2 MCAP bags as clad_recorder writes them. Needs no ROS: a bag carries its message definitions.
+"""Episodes out of rosbag2 MCAP bags: clad_recorder's, or anyone's that satisfy the contract. Needs no ROS: a bag has its
+message definitions with it.
 
-One bag is one episode. Row t is what was published with the stamp at which executed action t began to act: joints, hand
-pose and, where the robot was looked at, images. In lock-step that is every `execute_steps` control steps; between two
-looks a row holds the last images and `image_valid` is False. On an arm, whose cameras and joints have stamps of their own,
-row t is the newest that was known then.
+A bag of ours is one episode, a long `ros2 bag record` may hold several. Row t is what was published with the stamp at which
+executed action t began to act: joints, hand pose and, where the robot was looked at, images. In lock-step that is every
+`execute_steps` control steps; between two looks a row holds the last images and `image_valid` is False. On an arm, whose
+cameras and joints have stamps of their own, row t is the newest that was known then.
 """
 
 from __future__ import annotations
@@ -16,67 +17,87 @@ from typing import Any
 
 import numpy as np
 
-from clad.bag.reader import SECOND, bag_files, read_messages, read_metadata
-from clad.contract import RobotContract
+from clad.bag.reader import SECOND, read_metadata
+from clad.contract import RobotContract, load_contract
+from clad.data.bag_runs import (
+    EPISODE,
+    EXECUTED_ACTION,
+    Run,
+    episode_names,
+    in_order,
+    run_named,
+    stamp_of,
+    typed_messages,
+)
+from clad.data.embedded import refuse
 from clad.data.episode import Episode
 from clad.errors import CladError
 
-NAME = "episode_0"  # of a bag's only episode
-JOINT_STATES, EE_POSE, EXECUTED_ACTION, EPISODE = "/joint_states", "/ee_pose", "/executed_action", "/episode"
+__all__ = ["Told", "embedded_contract", "episode_names", "fingerprint", "read_episode"]
+
+JOINT_STATES, EE_POSE = "/joint_states", "/ee_pose"
+STATE_TYPES = {JOINT_STATES: "sensor_msgs/msg/JointState", EE_POSE: "geometry_msgs/msg/PoseStamped"}
+IMAGE_TYPE = "sensor_msgs/msg/Image"
 OUTCOMES = ("idle", "running", "success", "timeout", "aborted")  # EpisodeStatus.phase
+SIMULATED = ("exact", "classic", "sampled")  # protocols under which all that belongs together has one stamp
 ARM_LATE = 3.0  # control periods that a state may be older than the action that it led to, on an arm
-_SOURCE_HOLD = 2  # ExecutedAction.source
+OFF_RATE = 0.1  # part of the control period by which actions may come faster or slower
+_CHUNK, _HOLD, _SERVICE = 1, 2, 3  # ExecutedAction.source
 _NOT_META = ("started", "contract", "contract_hash")  # of the recording, not of the episode
 
 
-@dataclass(slots=True, kw_only=True)
-class _Bag:
-    """What a bag says, by stamp (ns) or, for actions, by step. Repeated messages fall together."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a person says of recordings that do not say it themselves. outcome: success, failure or "" for unknown."""
 
-    metadata: dict[str, str]
+    instruction: str = ""
+    outcome: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Streams:
+    """What was observed, by stamp (ns). Repeated messages fall together."""
+
     joints: dict[int, Any] = field(default_factory=dict)
     poses: dict[int, Any] = field(default_factory=dict)
-    images: dict[str, dict[int, Any]] = field(default_factory=dict)
-    actions: dict[int, Any] = field(default_factory=dict)
-    statuses: list[Any] = field(default_factory=list)
+    images: dict[str, dict[int, Any]]
 
 
-def episode_names(path: Path) -> list[str]:
-    """The one name that every bag's episode has. Raises CladError when `path` is no bag."""
-    bag_files(path)
-    return [NAME]
+def read_episode(path: Path, name: str, contract: RobotContract, told: Told = Told()) -> Episode:
+    """One episode of a bag. Raises CladError naming bag, step and topic for whatever is missing or of another robot.
 
-
-def read_episode(path: Path, name: str, contract: RobotContract) -> Episode:
-    """The bag's episode. Raises CladError naming bag, step and topic for whatever is missing or of another robot.
-
-    `executed` are the native actions as the driver got them, bit for bit; `expert` equals them. `label_valid` is False
-    everywhere unless the episode ended in success, and where the robot held for want of a plan: such steps show how the
-    world moves and are no example. meta: what the recording was started with, and outcome, reason, scene_hash.
+    `executed` are the native actions as the driver got them, bit for bit; `expert` equals them. `label_valid`: steps of an
+    episode that ended in success, but for those at which the robot held for want of a plan. Where a person took over from
+    a policy, the person's steps are imitated whatever came of it: they are the correction. meta: what the recording was
+    started with, and outcome, reason, scene_hash; `corrections`, the number of such steps, where there are any.
+    told: used where the bag is silent.
     """
-    bag = _load(path, contract)
-    status = _status(path, bag)
-    actions = [bag.actions[step] for step in sorted(bag.actions)]
-    if sorted(bag.actions) != list(range(len(actions))):
-        gap = next(i for i, step in enumerate(sorted(bag.actions)) if i != step)
-        raise CladError(f"{path}: {EXECUTED_ACTION}: step {gap} is missing", "The recorder lost it; record again")
-    for message in actions:
-        if tuple(message.names) != contract.action.names or len(message.values) != len(contract.action.names):
-            names = ", ".join(message.names)
-            raise CladError(f"{path}: {EXECUTED_ACTION}: actions are {names}, not those of {contract.name}", "")
+    metadata = read_metadata(path)
+    if (recorded := metadata.get("contract_hash", contract.hash)) != contract.hash:
+        refuse(path, metadata.get("contract"), recorded, contract)
+    run = run_named(path, name)
+    actions = in_order(path, run, contract)
     executed = np.array([message.values for message in actions], dtype=np.float64)
-    if status.action_hash and status.action_hash != hashlib.sha256(executed.tobytes()).hexdigest():
+    meta = _meta(path, metadata, run, told)
+    digest = hashlib.sha256(executed.tobytes()).hexdigest()
+    if run.statuses and run.statuses[-1].action_hash not in ("", digest):
         raise CladError(f"{path}: the actions do not add up to the episode's action_hash", "The bag was altered")
-    stamps = [_stamp(message) for message in actions]
-    late = round(ARM_LATE * contract.control_period * SECOND) if status.protocol == "robot" else 0
-    joints = _at_steps(path, JOINT_STATES, bag.joints, stamps, late)
-    poses = [message.pose for message in _at_steps(path, EE_POSE, bag.poses, stamps, late)]
-    images, looked = _images(path, bag, stamps, late, contract)
-    outcome = OUTCOMES[status.phase] if status.phase != OUTCOMES.index("running") else "cut off"
-    held = np.array([message.source == _SOURCE_HOLD for message in actions])
+    stamps = [stamp_of(message) for message in actions]
+    _check_rate(path, stamps, contract)
+    late = 0 if meta["protocol"] in SIMULATED else round(ARM_LATE * contract.control_period * SECOND)
+    streams = _streams(path, contract, stamps[0] - late, stamps[-1])
+    joints = _at_steps(path, JOINT_STATES, streams.joints, stamps, late)
+    poses = [message.pose for message in _at_steps(path, EE_POSE, streams.poses, stamps, late)]
+    images, looked = _images(path, streams, stamps, late, contract)
+    source = np.array([message.source for message in actions])
+    valid = (source != _HOLD) & (meta["outcome"] == "success")
+    by_person = source == _SERVICE
+    if by_person.any() and (source == _CHUNK).any():
+        valid |= by_person
+        meta["corrections"] = int(by_person.sum())
     return Episode(
         name=name,
-        instruction=status.instruction,
+        instruction=meta.pop("instruction"),
         images=images,
         joint_position=_by_name(path, joints, "position", contract.joint_names),
         joint_velocity=_by_name(path, joints, "velocity", contract.joint_names),
@@ -85,54 +106,55 @@ def read_episode(path: Path, name: str, contract: RobotContract) -> Episode:
         ee_quaternion=np.array([(p.orientation.x, p.orientation.y, p.orientation.z, p.orientation.w) for p in poses]),
         executed=executed,
         expert=executed.copy(),
-        label_valid=~held & (outcome == "success"),
+        label_valid=valid,
         image_valid=looked,
-        meta=_meta(bag.metadata, status, outcome),
+        meta=meta,
     )
 
 
 def fingerprint(path: Path, name: str) -> str:
-    """Changes when the bag's actions change; no image is decoded."""
-    digest = hashlib.sha256()
-    for item in read_messages(path, (EXECUTED_ACTION,)):
-        digest.update(np.array(item.message.values, dtype=np.float64).tobytes())
-    return digest.hexdigest()
+    """Changes when the episode's actions change; no image is decoded."""
+    actions = run_named(path, name).actions
+    return hashlib.sha256(
+        np.array([actions[s].values for s in sorted(actions)], dtype=np.float64).tobytes()
+    ).hexdigest()
+
+
+def embedded_contract(path: Path) -> RobotContract | None:
+    """The shipped robot that a recording of ours names, if it is still the same; None in other people's."""
+    metadata = read_metadata(path)
+    try:
+        contract = load_contract(metadata.get("contract", ""))
+    except CladError:
+        return None
+    return contract if contract.hash == metadata.get("contract_hash") else None
 
 
 # --- from messages to arrays
 
 
-def _load(path: Path, contract: RobotContract) -> _Bag:
-    image_topics = {f"/{camera}/image_raw": camera for camera in contract.cameras}
-    bag, episodes = _Bag(metadata=read_metadata(path), images={camera: {} for camera in contract.cameras}), set()
-    for item in read_messages(path, (JOINT_STATES, EE_POSE, EXECUTED_ACTION, EPISODE, *image_topics)):
-        topic, message = item.topic, item.message
-        if topic == EXECUTED_ACTION:
-            bag.actions[message.step] = message
-            episodes.add(message.episode)
-        elif topic == EPISODE:
-            bag.statuses.append(message)
-        elif topic in image_topics:
-            bag.images[image_topics[topic]][_stamp(message)] = message
-        else:
-            (bag.joints if topic == JOINT_STATES else bag.poses)[_stamp(message)] = message
-    if (recorded := bag.metadata.get("contract_hash", contract.hash)) != contract.hash:
-        shown = f"{bag.metadata.get('contract')} ({recorded[:12]})"
-        raise CladError(f"{path} shows robot {shown}, not {contract.name} ({contract.hash[:12]})", "Give its --robot")
-    if not bag.actions:
-        raise CladError(f"{path}: {EXECUTED_ACTION}: no action was recorded", "The bag holds no episode")
-    if len(episodes) > 1:
-        raise CladError(f"{path} holds {len(episodes)} episodes", "Record each into a bag of its own")
-    return bag
+def _check_rate(path: Path, stamps: list[int], contract: RobotContract) -> None:
+    """Rows are one control period apart, or nothing that is learned from them holds."""
+    between = float(np.median(np.diff(stamps))) / SECOND if len(stamps) > 1 else contract.control_period
+    if abs(between - contract.control_period) > OFF_RATE * contract.control_period:
+        raise CladError(
+            f"{path}: {EXECUTED_ACTION}: actions come every {between * 1e3:.3g} ms, {contract.name}'s control period is "
+            f"{contract.control_period * 1e3:.3g} ms",
+            "Record at the contract's rate, or give the --robot that this is",
+        )
 
 
-def _status(path: Path, bag: _Bag):
-    """The last word on the episode; a bag may begin with the latched status of the one before."""
-    episode = next(iter(bag.actions.values())).episode
-    told = [message for message in bag.statuses if message.episode == episode]
-    if not told:
-        raise CladError(f"{path}: {EPISODE}: nothing was said about episode {episode}", "Record the topic too")
-    return told[-1]
+def _streams(path: Path, contract: RobotContract, first: int, last: int) -> _Streams:
+    """What was observed from `first` to `last`, both included."""
+    cameras = {image_topic(camera): camera for camera in contract.cameras}
+    streams = _Streams(images={camera: {} for camera in contract.cameras})
+    targets = {JOINT_STATES: streams.joints, EE_POSE: streams.poses}
+    targets |= {topic: streams.images[camera] for topic, camera in cameras.items()}
+    for item in typed_messages(path, STATE_TYPES | dict.fromkeys(cameras, IMAGE_TYPE)):
+        stamp = stamp_of(item.message)
+        if first <= stamp <= last:
+            targets[item.topic][stamp] = item.message
+    return streams
 
 
 def _at_steps(path: Path, topic: str, messages: dict[int, Any], stamps: list[int], late: int) -> list:
@@ -142,45 +164,64 @@ def _at_steps(path: Path, topic: str, messages: dict[int, Any], stamps: list[int
         at = bisect_right(known, stamp) - 1
         if at < 0 or known[at] < stamp - late:
             raise CladError(
-                f"{path}: {topic}: nothing at step {step} (stamp {stamp} ns)", "The recorder lost a message"
+                f"{path}: {topic}: nothing at step {step} (stamp {stamp} ns)"
+                + (f", nor in the {late / SECOND:g} s before" if late else ""),
+                "It was not published, or the recorder lost it",
             )
         found.append(messages[known[at]])
     return found
 
 
 def _images(
-    path: Path, bag: _Bag, stamps: list[int], late: int, contract: RobotContract
+    path: Path, streams: _Streams, stamps: list[int], late: int, contract: RobotContract
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Camera -> (T, H, W, 3) with the last look held, and (T,) where all cameras looked.
+    """Camera -> (T, H, W, 3) with the last look held, and (T,) where the robot was looked at.
 
-    A picture belongs to the first action that is not older, if that is at most `late` ns younger.
+    A look is a new picture of the first camera, at most `late` ns old, with the nearest one of every other camera.
     """
-    for camera, taken in bag.images.items():
-        first = {stamp: bisect_left(stamps, stamp) for stamp in sorted(taken)}
-        bag.images[camera] = {
-            stamps[step]: taken[stamp]
-            for stamp, step in first.items()
-            if step < len(stamps) and stamps[step] - stamp <= late
-        }
-    looked = np.array([all(stamp in bag.images[camera] for camera in contract.cameras) for stamp in stamps])
+    looks = _looks(streams.images, stamps, late)
+    looked = np.array([look is not None for look in looks])
     if not looked[0]:
-        topics = ", ".join(f"/{c}/image_raw" for c in contract.cameras if stamps[0] not in bag.images[c])
+        topics = ", ".join(
+            image_topic(camera)
+            for camera, taken in streams.images.items()
+            if not _recent(sorted(taken), stamps[0], late)
+        )
         raise CladError(f"{path}: {topics}: nothing at step 0", "Start the recorder before the episode")
     held = np.maximum.accumulate(np.where(looked, np.arange(len(stamps)), 0))
     arrays = {}
-    for camera in contract.cameras:
-        pictures = {row: _picture(path, camera, bag.images[camera][stamps[row]]) for row in np.flatnonzero(looked)}
+    for camera, taken in streams.images.items():
+        pictures = {row: _picture(path, camera, taken[looks[row][camera]]) for row in np.flatnonzero(looked)}
         if len({picture.shape for picture in pictures.values()}) > 1:
-            raise CladError(f"{path}: /{camera}/image_raw: images differ in size", "Record with one image size")
+            raise CladError(f"{path}: {image_topic(camera)}: images differ in size", "Record with one image size")
         arrays[camera] = np.stack([pictures[row] for row in held])
     return arrays, looked
+
+
+def _looks(images: dict[str, dict[int, Any]], stamps: list[int], late: int) -> list[dict[str, int] | None]:
+    """At each action what was looked at anew: camera -> the stamp of its picture; None where there was no new look."""
+    known = {camera: sorted(taken) for camera, taken in images.items()}
+    first = next(iter(known))
+    looks, seen = [], None
+    for stamp in stamps:
+        recent = {camera: _recent(taken, stamp, late) for camera, taken in known.items()}
+        new = all(recent.values()) and recent[first][-1] != seen
+        if new:
+            seen = recent[first][-1]
+        looks.append({c: min(r, key=lambda one: abs(one - seen)) for c, r in recent.items()} if new else None)
+    return looks
+
+
+def _recent(taken: list[int], stamp: int, late: int) -> list[int]:
+    """Of ascending stamps those at most `late` ns before `stamp`."""
+    return taken[bisect_left(taken, stamp - late) : bisect_right(taken, stamp)]
 
 
 def _picture(path: Path, camera: str, message) -> np.ndarray:
     height, width = message.height, message.width
     if message.encoding != "rgb8" or message.step != 3 * width or len(message.data) != 3 * width * height:
         shown = f"{message.encoding} {width}x{height}, {len(message.data)} bytes in rows of {message.step}"
-        raise CladError(f"{path}: /{camera}/image_raw: {shown}", "Only packed rgb8 is read")
+        raise CladError(f"{path}: {image_topic(camera)}: {shown}", "Only packed rgb8 is read")
     return np.frombuffer(message.data, dtype=np.uint8).reshape(height, width, 3)
 
 
@@ -195,23 +236,34 @@ def _by_name(path: Path, messages: list, value: str, names: tuple[str, ...]) -> 
     return np.array(rows, dtype=np.float64)
 
 
-def _meta(metadata: dict[str, str], status, outcome: str) -> dict[str, Any]:
-    told = {k: v for k, v in metadata.items() if k not in _NOT_META and not k.startswith("version.")}
-    return told | {
-        "source": "rosbag",
-        "suite": status.suite,
-        "task": status.task,
-        "init_index": status.init_index,
-        "seed": status.seed,
-        "max_steps": status.max_steps,
-        "protocol": status.protocol,
-        "mode": status.mode,
-        "visuals": status.visuals,
-        "outcome": outcome,
-        "reason": status.reason,
-        "scene_hash": status.scene_hash,
-    }
+def _meta(path: Path, metadata: dict[str, str], run: Run, told: Told) -> dict[str, Any]:
+    """What is known of the episode, instruction and outcome included: the bag's own last word, and else what was told."""
+    meta = {k: v for k, v in metadata.items() if k not in _NOT_META and not k.startswith("version.")}
+    meta |= {"source": "rosbag", "protocol": "", "instruction": told.instruction, "outcome": told.outcome}
+    if run.statuses:
+        status = run.statuses[-1]
+        ended = status.phase not in (OUTCOMES.index("idle"), OUTCOMES.index("running"))
+        meta |= {
+            "instruction": status.instruction or told.instruction,
+            "suite": status.suite,
+            "task": status.task,
+            "init_index": status.init_index,
+            "seed": status.seed,
+            "max_steps": status.max_steps,
+            "protocol": status.protocol,
+            "mode": status.mode,
+            "visuals": status.visuals,
+            "outcome": OUTCOMES[status.phase] if ended else told.outcome or "cut off",
+            "reason": status.reason,
+            "scene_hash": status.scene_hash,
+        }
+    elif not (told.instruction and told.outcome):
+        raise CladError(
+            f"{path}: {EPISODE}: nothing was said about episode {run.number}",
+            "Record the topic too, or convert the bag with --instruction and --outcome",
+        )
+    return meta
 
 
-def _stamp(message) -> int:
-    return message.header.stamp.sec * SECOND + message.header.stamp.nanosec
+def image_topic(camera: str) -> str:
+    return f"/{camera}/image_raw"

@@ -17,7 +17,7 @@ _UNFINISHED = (".parts", ".tmp", ".partial")  # demonstrations still being writt
 
 
 # kind -> the module that reads it, imported on first use because each needs a library of its own. All have
-# episode_names(path), read_episode(path, name, contract) and fingerprint(path, name).
+# episode_names(path), read_episode(path, name, contract), fingerprint(path, name) and embedded_contract(path).
 MODULES = {"libero": "clad.data.libero_hdf5", "lerobot": "clad.data.lerobot", "rosbag": "clad.data.rosbag"}
 LEROBOT_INFO = "meta/info.json"
 
@@ -67,6 +67,11 @@ def find_paths(path: Path) -> list[tuple[str, Path]]:
             "Make some with: clad demos",
         )
     return found
+
+
+def embedded_contract(kind: str, place: Path) -> RobotContract | None:
+    """The robot that a source says it shows; None where it doesn't say."""
+    return _module(kind).embedded_contract(place)
 
 
 def episodes_of(kind: str, place: Path, searched: Path | None = None) -> list[Source]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from clad.contract import load_contract, proprio_dim
+from clad.contract import proprio_dim
 from clad.data import statistics
-from clad.data.features import CacheInfo, EncodedEpisode, load_cache
+from clad.data.features import CacheInfo, EncodedEpisode, cached_contract, load_cache
 from clad.data.features import read_info as read_cache_info
 from clad.data.windows import Windows, build_windows, hold_out
 from clad.errors import CladError
@@ -47,9 +47,7 @@ def prepare(
             f"{like.cache.encoder_sha256[:12]}",
             "Train the planner again on these features",
         )
-    contract = load_contract(cache.contract_name)
-    if contract.hash != cache.contract_hash:
-        raise CladError(f"{features} was made for another version of robot '{cache.contract_name}'", "Encode again")
+    contract = cached_contract(features)
     data = config.data
     episodes = load_cache(features, data.cameras, data.features)
     held = list(like.validation) if like else hold_out(episodes, data.validation)

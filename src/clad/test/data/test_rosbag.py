@@ -67,7 +67,7 @@ def without(topic, n):
         (without("/joint_states", 2), None, "/joint_states: nothing at step 2"),
         (without("/ee_pose", 0), None, "/ee_pose: nothing at step 0"),
         (without("/wrist/image_raw", 0), None, "/wrist/image_raw: nothing at step 0"),
-        ([*messages(data()), *messages(data(), episode=2)], None, "2 episodes"),
+        ([*messages(data()), *messages(data(), episode=2)], None, "have the same time"),
         ([m for m in messages(data()) if m[0] != "/episode"], None, "/episode: nothing was said"),
         ([], None, "no action was recorded"),
         (messages(data()), {"contract": "so101", "contract_hash": "0" * 64}, "shows robot so101"),
