@@ -21,6 +21,7 @@ from clad.errors import CladError, UsageError, unknown_name
 COMMANDS = {
     "sim": "clad.cli.sim",
     "robot": "clad.cli.robot",
+    "watch": "clad.cli.watch",
     "eval": "clad.cli.eval",
     "info": "clad.cli.info",
     "demos": "clad.cli.demos",

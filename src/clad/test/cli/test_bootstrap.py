@@ -122,6 +122,13 @@ def test_training_packages_come_with_the_first_command_that_needs_them(sandbox):
     assert sandbox("export")[1] == []
 
 
+def test_the_viewer_comes_with_the_first_command_that_shows_something(sandbox):
+    assert sandbox("sim")[1] == EVERYTHING
+    assert sandbox("sim", "--watch")[1] == ["requirements/look.txt "]
+    assert sandbox("watch")[1] == []
+    assert sandbox("test")[1] == ["requirements/train.txt ", "requirements/encoder.txt "]
+
+
 def test_another_venv_means_building_from_nothing(sandbox):
     sandbox("info")
     (sandbox.root / "build/old").touch()

@@ -1,0 +1,145 @@
+"""`clad watch`: a page in the browser that shows what a running graph does, or what a recording holds."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from clad.cli.running import ros_module
+from clad.errors import CladError, UsageError
+
+HELP = "show a running graph, or a recording, on a page in the browser"
+EXAMPLES = """\
+  clad watch                                  the graph that runs on this machine; `clad sim --watch` does both in one
+  clad watch --domain 5 --save run.rrd        of ROS domain 5, and keep what is shown
+  clad watch runs/book/bags/libero_10-5-0-0   a recording, ours or one of `ros2 bag record`; needs no ROS
+  clad watch runs/book/bags/* --no-page --save book.rrd
+                                              only the file, for `rerun book.rrd`
+
+The page is on this machine only and needs no network. From another machine: ssh -L 9090:127.0.0.1:9090 -L 9876:127.0.0.1:9876
+"""
+IMAGE_RATE = 10.0  # Hz
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bags", nargs="*", type=Path, metavar="BAG", help="recordings to show in place of a graph")
+    parser.add_argument(
+        "--domain", type=int, metavar="N", help="ROS domain of the graph (default: ROS_DOMAIN_ID, or the only one here)"
+    )
+    parser.add_argument(
+        "--robot",
+        metavar="NAME",
+        help="the robot's contract, by name or YAML file (default: what the planner or the recording says)",
+    )
+    parser.add_argument("--save", type=Path, metavar="FILE.rrd", help="also write what is shown into a file")
+    parser.add_argument("--no-page", action="store_true", help="only write the file")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=9090,
+        metavar="N",
+        help="the page's (default: %(default)s; a free one if it is taken)",
+    )
+    parser.add_argument(
+        "--image-rate",
+        type=float,
+        default=IMAGE_RATE,
+        metavar="HZ",
+        help="the most pictures a second of each camera of a graph (default: %(default)g); of a recording all are shown",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from clad.look.scene import Scene
+    from clad.look.serve import open_page
+    from clad.look.stream import open_stream
+
+    if args.image_rate <= 0:
+        raise UsageError(f"--image-rate {args.image_rate:g} shows nothing", "Give a rate above 0 Hz")
+    show = _bags if args.bags else _graph(args)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with nullcontext() if args.no_page else open_page(args.port) as page, open_stream(page, args.save) as stream:
+            if page is not None:
+                print(page.url, flush=True)
+            show(args, lambda contract, rate: Scene(stream, contract, rate))
+            if args.bags and page is not None:
+                stream.flush()
+                _until_interrupted()
+    except KeyboardInterrupt:  # how one stops looking
+        pass
+    return 0
+
+
+@contextmanager
+def watching(*options: str) -> Iterator[None]:
+    """`clad watch` beside a graph, in a process of its own in the environment's ROS domain; it ends with the graph."""
+    from clad.look.serve import require_rerun
+
+    require_rerun()
+    command = [sys.executable, "-m", "clad", "watch", *options]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(10.0)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _graph(args: argparse.Namespace) -> Any:
+    """What shows a running graph; finds ROS and the domain before a page is opened for nothing."""
+    node = ros_module("clad_viewer.node")
+    if args.domain is not None:
+        os.environ["ROS_DOMAIN_ID"] = str(args.domain)
+    domain = ros_module("clad_ros.domain").domain_of_graph()
+    os.environ["ROS_DOMAIN_ID"] = str(domain)
+
+    def show(args: argparse.Namespace, scene: Any) -> None:
+        print(f"watching ROS domain {domain}; Ctrl-C ends it", file=sys.stderr, flush=True)
+        node.view(lambda contract: scene(contract, args.image_rate), args.robot)
+
+    return show
+
+
+def _bags(args: argparse.Namespace, scene: Any) -> None:
+    """Draw recordings, one after the other."""
+    from tqdm import tqdm
+
+    from clad.bag.reader import read_messages
+    from clad.contract import load_contract
+
+    contract = load_contract(args.robot or _robot_of(args.bags[0]))
+    drawn = scene(contract, float("inf"))
+    for bag in tqdm(args.bags, unit="bag", disable=len(args.bags) == 1):
+        for item in read_messages(bag, set(drawn.topics)):
+            drawn.feed(item.topic, item.published, item.message)
+
+
+def _robot_of(bag: Path) -> str:
+    from clad.bag.reader import read_metadata
+
+    robot = read_metadata(bag).get("contract")
+    if robot is None:
+        raise CladError(f"{bag} does not say of which robot it is", "Name it: --robot libero")
+    return robot
+
+
+def _until_interrupted() -> None:
+    print("Ctrl-C ends it", file=sys.stderr, flush=True)
+    while True:
+        signal.pause()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
