@@ -13,6 +13,7 @@ from clad.robot.frozen import Frozen
 
 JUMP = 2.0  # s by which a stamp may run ahead of the steady clock: an episode may begin one second after the last
 GRACE = 0.6  # of a control period: how much later than the others a stream may deliver
+LATEST = 10  # complete observations over which their lateness is looked at
 SECOND = 10**9
 
 
@@ -25,6 +26,7 @@ class Vigilance:
     def __init__(self, cameras: Iterable[str], period: int) -> None:
         self._cameras, self._period = tuple(cameras), period
         self._intervals: deque[int] = deque(maxlen=5)
+        self._lateness: deque[int] = deque(maxlen=LATEST)
         self.clock_changed = False  # whether the last message that was looked at had another clock than those before
         self.begin()
 
@@ -57,17 +59,19 @@ class Vigilance:
         if self._complete is not None and stamp > self._complete:
             self._intervals.append(stamp - self._complete)
         self._complete = stamp
+        self._lateness.append(max(self._newest - stamp, 0))
         return self._frozen.look(images, hand)
 
     def overdue(self, steady: float) -> bool:
         """Whether complete observations have stopped while some stream goes on.
 
         One that is due, for some stream has it already, is given GRACE of a control period. What is due follows from the
-        intervals so far, for cameras may be slower than the arm.
+        intervals so far, for cameras may be slower than the arm, and from how far behind the newest stamp observations
+        were complete of late, for pictures may take their time.
         """
         if self._complete is None:
             return False
-        usual = max(median(self._intervals) if self._intervals else 0, self._period)
+        usual = max(median(self._intervals) if self._intervals else 0, self._period) + max(self._lateness)
         behind = self._newest - self._complete
         waited = steady - self._newest_came >= GRACE * self._period / SECOND
         slack = self._period // 2  # stamps of a real robot are not to the nanosecond a period apart

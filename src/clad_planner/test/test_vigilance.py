@@ -112,3 +112,15 @@ def test_slow_cameras_are_waited_for_as_long_as_they_usually_take(watch):
     joints(watch, 20)
     assert not overdue(watch, 20)
     assert overdue(watch, 20, later=GRACE * 1.1)
+
+
+def test_pictures_that_are_always_late_are_waited_for_and_a_stop_is_still_seen(watch):
+    """A camera three periods behind the joints, at every second step; after step 40 it hangs."""
+    for step in range(48):
+        watch.stamped("joints", step * PERIOD, step * PERIOD / SECOND)
+        taken = step - 3
+        if taken >= 0 and taken % 2 == 0 and taken <= 40:
+            observe(watch, taken, bytes([taken]))
+        if 10 < step < 45:
+            assert not overdue(watch, step, later=0.9), step
+    assert overdue(watch, 47)
