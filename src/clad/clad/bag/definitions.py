@@ -30,26 +30,31 @@ class Decoders:
         self._found: dict[tuple[str, bytes], Callable[[bytes], Any] | None] = {}
 
     def of(self, schema: Schema, channel: Channel) -> Callable[[bytes], Any] | None:
-        """None for what is not ROS 2 CDR, or came without a definition."""
+        """None for what is not ROS 2 CDR, or came without a definition that can be understood."""
         if channel.message_encoding != MessageEncoding.CDR:
             return None
         key = (schema.name, schema.data)
         if key not in self._found:
-            readable = _from_idl(schema) if schema.encoding == IDL else schema
-            self._found[key] = DecoderFactory().decoder_for(channel.message_encoding, readable)
+            self._found[key] = _decoder(schema)
         return self._found[key]
 
 
+def _decoder(schema: Schema) -> Callable[[bytes], Any] | None:
+    try:
+        return DecoderFactory().decoder_for(
+            MessageEncoding.CDR, _from_idl(schema) if schema.encoding == IDL else schema
+        )
+    except Exception:  # text of anyone's; the parsers say what they stumble over in many ways
+        return None
+
+
 def _from_idl(schema: Schema) -> Schema:
-    """The same definition as .msg text, with all that it nests; the schema itself where it cannot be understood."""
-    from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_typestore
+    """The same definition as .msg text, with all that it nests."""
+    from rosbags.typesys import Stores, get_types_from_idl, get_typestore
 
     store, text = get_typestore(Stores.EMPTY), schema.data.decode()
     parts = [part.split("\n", 1)[1] for part in text.split(_RULE)[1:]] if text.startswith(_RULE) else [text]
-    try:
-        for part in parts:
-            store.register(get_types_from_idl(_UNPARSED.sub("", part)))
-        definition, _ = store.generate_msgdef(schema.name, ros_version=2)
-    except TypesysError:
-        return schema
+    for part in parts:
+        store.register(get_types_from_idl(_UNPARSED.sub("", part)))
+    definition, _ = store.generate_msgdef(schema.name, ros_version=2)
     return dataclasses.replace(schema, encoding=SchemaEncoding.ROS2, data=definition.encode())

@@ -36,11 +36,16 @@ class BagMessage:
     received: int
     published: int
     data: bytes
-    decode: Callable[[bytes], Any]
+    decode: Callable[[bytes], Any] | None
 
     @cached_property
     def message(self) -> Any:
-        """Decoded by the bag's own definition: an object with the message's fields. Raises what its decoder raises."""
+        """Decoded by the bag's own definition: an object with the message's fields. Raises what its decoder raises.
+
+        CladError where there is none: of all topics of a bag, some may be of no use to anyone without their package.
+        """
+        if self.decode is None:
+            raise CladError(f"{self.topic} ({self.type}) cannot be decoded: its definition is not there", "")
         return self.decode(self.data)
 
 
@@ -53,12 +58,8 @@ def read_messages(path: Path, topics: Collection[str] | None = None) -> Iterator
     for schema, channel, message in read_raw(path):
         if topics is None or channel.topic in topics:
             decode = decoders.of(schema, channel)
-            if decode is None:
-                raise CladError(
-                    f"{path}: {channel.topic} ({schema.name}) is {channel.message_encoding or 'undeclared'} defined in "
-                    f"{schema.encoding or 'nothing'}, not ROS 2 cdr with its definition",
-                    "Record with a ROS 2 recorder that has the type's package installed",
-                )
+            if decode is None and topics is not None:
+                raise _foreign(path, schema, channel)
             yield BagMessage(
                 topic=channel.topic,
                 type=schema.name,
@@ -67,6 +68,14 @@ def read_messages(path: Path, topics: Collection[str] | None = None) -> Iterator
                 data=message.data,
                 decode=decode,
             )
+
+
+def _foreign(path: Path, schema: Schema, channel: Channel) -> CladError:
+    return CladError(
+        f"{path}: {channel.topic} ({schema.name}) is {channel.message_encoding or 'undeclared'} defined in "
+        f"{schema.encoding or 'nothing'}, not ROS 2 cdr with its definition",
+        "Record with a ROS 2 recorder that has the type's package installed",
+    )
 
 
 def read_raw(path: Path) -> Iterator[tuple[Schema, Channel, Message]]:
