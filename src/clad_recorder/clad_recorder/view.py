@@ -38,7 +38,7 @@ def _show(contract_name: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the graph's; this window goes with it
     contract = load_contract(contract_name)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    node = rclpy.create_node("viewer")
+    node = rclpy.create_node("window")
     latest = {}
 
     def keep(camera: str):

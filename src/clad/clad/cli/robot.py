@@ -6,12 +6,13 @@ import argparse
 
 from clad.cli import options
 from clad.cli.outputs import results_folder
-from clad.cli.running import ros_or_refuse, run_here
+from clad.cli.running import add_watch, ros_or_refuse, run_here, watched
 
 HELP = "a trained model drives an arm, or the fake one, through ROS 2 nodes; bag, video and result are left behind"
 EXAMPLES = """\
   clad robot                                     a simulated UR5e behind ros2_control's topics picks up a block
   clad robot --episodes 20 --seed 200            the block lies elsewhere each time; the seed says where
+  clad robot --watch                             the same, with a page in the browser that shows what goes on
   clad robot --robot loopback --model NAME       the same without physics or pictures, to try the graph
   clad robot --robot ur --instruction 'put the cup on the plate'
                                                  your UR5e; start its driver and its cameras before (docs/robot.md)
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         init={"help": "number of the first episode's scene, for the result; the next ones follow"},
         max_steps={"default": 600, "help": "control steps an episode may take; then it is a timeout"},
     )
+    add_watch(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from clad.runtime.bundle import load_bundle
     from clad.runtime.catalogue import find_bundle
 
+    beside = watched(args)
     contract = load_contract("fake" if args.robot == "loopback" else args.robot)
     bundle = load_bundle(find_bundle(args.model, contract.name))
     bundle.require_contract(contract)
@@ -65,4 +68,4 @@ def run(args: argparse.Namespace) -> int:
     )
     ros = ros_or_refuse()
     words = f"{bundle.id} on {args.robot}: {instruction}, {args.episodes} episode{'s' * (args.episodes > 1)}"
-    return run_here(ros, ros.robot_graph(arguments), out, words)
+    return run_here(ros, ros.robot_graph(arguments), out, words, beside=beside)

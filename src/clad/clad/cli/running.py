@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -38,22 +39,44 @@ def ros_or_refuse() -> SimpleNamespace:
     )
 
 
+def add_watch(parser: argparse.ArgumentParser) -> None:
+    """The switch that shows a graph while it runs."""
+    parser.add_argument("--watch", action="store_true", help="show the graph on a page in the browser while it runs")
+
+
+def watched(args: argparse.Namespace) -> list[Callable[[], AbstractContextManager]]:
+    """What runs beside the graph: the page, if it was asked for. Raises as `clad watch` does when there can be none."""
+    if not args.watch:
+        return []
+    from clad.cli.watch import watching
+    from clad.look.serve import require_rerun
+
+    require_rerun()
+    if args.security:
+        raise UsageError(
+            "--watch has no enclave of its own", "Leave out --security, or look at the bags: clad watch BAG"
+        )
+    return [watching]
+
+
 def run_here(
     ros: SimpleNamespace,
     graph: list,
     out: Path,
     words: str,
-    beside: Callable[[], AbstractContextManager] = nullcontext,
+    beside: Sequence[Callable[[], AbstractContextManager]] = (),
 ) -> int:
     """Run a graph to its end; returns the exit code.
 
-    words: what is run, for the terminal's first line. beside: entered in the graph's domain, while it runs.
+    words: what is run, for the terminal's first line. beside: each entered in the graph's domain, while it runs.
     """
     log = out / "nodes.log"
     with ros.own_domain() as domain, ros.Console(log, "episode_runner") as show:
         print(f"{words}, ROS domain {domain}", file=sys.stderr, flush=True)
         try:
-            with beside():
+            with ExitStack() as stack:
+                for companion in beside:
+                    stack.enter_context(companion())
                 code = ros.run_graph(graph, show=show)
         except UsageError:
             raise

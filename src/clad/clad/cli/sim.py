@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import nullcontext
 
 from clad.cli import options
 from clad.cli.outputs import results_folder
-from clad.cli.running import ros_or_refuse, run_here
+from clad.cli.running import add_watch, ros_or_refuse, run_here, watched
 
 HELP = "a trained model solves a LIBERO task through ROS 2 nodes; bag, video and result are left behind"
 EXAMPLES = """\
@@ -19,6 +18,7 @@ EXAMPLES = """\
                                                  go on after an interruption
   clad sim --mode free-run --visuals fast        simulated time follows the wall clock
   clad sim --suite libero_object --task 0 --init 3 --view
+  clad sim --visuals fast --watch                a page in the browser: cameras, foresight, plans, rates, outcomes
 """
 
 
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         *("out", "json", "resume", "security", "keystore"),
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while the robot moves")
+    add_watch(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from clad.runtime.catalogue import trained_task
     from clad.sim.suites import task_info
 
+    beside = watched(args)
     bundle = load_bundle(args.model)
     suite, task = trained_task(bundle.path, args.suite)
     task = task if args.task is None else args.task
@@ -72,14 +74,15 @@ def run(args: argparse.Namespace) -> int:
     }
     ros = ros_or_refuse()
     graph = ros.sim_graph({name: str(value) for name, value in arguments.items()})
-    view = _view_is_possible() if args.view else False
+    if args.view and _view_is_possible():
+        beside.append(_viewing)
     words = (
         f"{bundle.id}: {facts.instruction} ({suite} {task}), {args.episodes} episode{'s' * (args.episodes > 1)}, "
         f"{args.protocol} protocol, {args.mode}, {args.visuals} visuals"
     )
     if (suite, task) not in {(trained.suite, trained.task) for trained in bundle.tasks}:
         words += "; the model was not trained on this task"
-    return run_here(ros, graph, out, words, beside=_viewing if view else nullcontext)
+    return run_here(ros, graph, out, words, beside=beside)
 
 
 def _viewing():

@@ -79,12 +79,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def watching(*options: str) -> Iterator[None]:
+def watching() -> Iterator[None]:
     """`clad watch` beside a graph, in a process of its own in the environment's ROS domain; it ends with the graph."""
-    from clad.look.serve import require_rerun
-
-    require_rerun()
-    command = [sys.executable, "-m", "clad", "watch", *options]
+    command = [sys.executable, "-m", "clad", "watch"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True)
     try:
         yield

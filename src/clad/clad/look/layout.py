@@ -19,8 +19,14 @@ BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
     (204, 121, 167),
     (150, 150, 150),
 )
+FIELDS = {
+    "joint_position": "joints, rad",
+    "ee_position": "hand, m",
+    "gripper_position": "fingers, m",
+}  # shown of the proprio
+LOG_COLUMNS = ("LogLevel", "Body")
 STATES = {
-    "episode": {},
+    "episode": {"running": BLUE, "success": GREEN, "timeout": ORANGE, "aborted": RED},
     "safety": {"pass": GREEN, "clamp": ORANGE, "hold": RED, "emergency stop": PURPLE},
     "control": {"moving": GREEN, "holding": RED, "by service": BLUE},
 }
@@ -54,14 +60,18 @@ def layout(contract: RobotContract) -> Any:
             ),
             rrb.Vertical(
                 plot("foresight of the scene: cosine to what came", "foresight/scene"),
-                plot("foresight of the arm: distance from what came, SI units", "foresight/proprio"),
+                plot(
+                    "foresight of the arm: distance from what came",
+                    "foresight/proprio",
+                    *(f"foresight/proprio/{name}/**" for name in FIELDS),
+                ),
                 rrb.Tabs(*actions, name="planned and executed"),
             ),
             rrb.Vertical(
                 plot("rates, Hz of wall time", "rate"),
                 plot("latency, ms", "latency"),
                 rrb.StateTimelineView(name="states", origin="state", time_ranges=[_recent(rrb)]),
-                rrb.TextLogView(name="log", origin="log"),
+                rrb.TextLogView(name="log", origin="log", columns=rrb.TextLogColumns(text_log_columns=LOG_COLUMNS)),
             ),
             column_shares=[3, 4, 3],
         ),
@@ -79,6 +89,13 @@ def styles(contract: RobotContract) -> Iterator[tuple[str, Any]]:
 
     yield "foresight/scene/foresight", rr.SeriesLines(colors=BLUE, names="foresight", widths=2)
     yield "foresight/scene/nothing_changes", rr.SeriesLines(colors=GREY, names="if nothing changed", widths=1.5)
+    for (name, words), colour in zip(FIELDS.items(), _colours()):
+        entity = f"foresight/proprio/{name}"
+        yield f"{entity}/foresight", rr.SeriesLines(colors=colour, names=words, widths=2)
+        yield (
+            f"{entity}/nothing_changes",
+            rr.SeriesLines(colors=_pale(colour), names=f"{words}, if nothing changed", widths=1),
+        )
     for name, colour in zip(contract.action.names, _colours()):
         yield f"action/{name}/executed", rr.SeriesLines(colors=colour, names=f"{name} executed", widths=2)
         yield (
@@ -89,8 +106,7 @@ def styles(contract: RobotContract) -> Iterator[tuple[str, Any]]:
         yield f"latency/{name}", rr.SeriesLines(colors=colour, names=name, widths=2)
         yield f"rate/{name}", rr.SeriesLines(colors=colour, names=name, widths=2)
     for name, colours in STATES.items():
-        if colours:
-            yield f"state/{name}", rr.StateConfiguration(values=list(colours), colors=list(colours.values()))
+        yield f"state/{name}", rr.StateConfiguration(values=list(colours), colors=list(colours.values()))
 
 
 def _by_unit(contract: RobotContract) -> dict[str, list[str]]:
@@ -103,6 +119,10 @@ def _by_unit(contract: RobotContract) -> dict[str, list[str]]:
 def _colours() -> Iterator[tuple[int, int, int]]:
     while True:
         yield from (BLUE, RED, GREEN, PURPLE, ORANGE, GREY)
+
+
+def _pale(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    return tuple(255 - (255 - part) // 2 for part in colour)
 
 
 def _recent(rrb: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clad.bag.kept import Foreseen, Planned, seconds, to_ns
-from clad.bag.metrics import ACTION_CHUNK, EPISODE, EXECUTED_ACTION, LATENT_FORESIGHT
+from clad.bag.metrics import ACTION_CHUNK, EPISODE, EXECUTED_ACTION, LATENT_FORESIGHT, RUNNING
 from clad.bag.pictures import CAMERA_SUFFIX, picture
 from clad.contract import RobotContract, native_to_wire
 from clad.errors import CladError
@@ -59,12 +59,14 @@ class Scene:
             self._chunk(published, message)
         elif topic == EXECUTED_ACTION:
             self._action(published, message)
+        elif topic == EPISODE and message.phase == RUNNING:
+            self._at(to_ns(message.header.stamp))
         lines = self._standing.feed(topic, message)
         self._at(self._now)
         for level, words in lines:
             self._log("log", self._rr.TextLog(words, level=level))
         if topic == EPISODE:
-            self._state("episode", "running" if message.phase == 1 else f"episode {message.episode} over")
+            self._state("episode", self._standing.phase)
         elif topic == SAFETY_STATUS:
             self._state("safety", self._standing.safety)
         self.tell(published, now=bool(lines))
@@ -99,8 +101,8 @@ class Scene:
         self._rates["planner"].feed(published, seen.seq)
         self._at(seen.stamp)
         for name, error in self._errors.feed(seen).items():
-            field, _, persistence = name.partition("_persistence")
-            kind = "nothing_changes" if persistence or name.endswith("_persistence") else "foresight"
+            field = name.removesuffix("_persistence")
+            kind = "foresight" if field == name else "nothing_changes"
             group = "scene" if field == "cosine" else f"proprio/{field}"
             self._scalar(f"foresight/{group}/{kind}", error)
         self._scalar("latency/encoder", 1e3 * seen.encode)
@@ -140,7 +142,7 @@ class Scene:
 
     def _at(self, stamp: int) -> None:
         """Whatever is drawn next is of this ROS time."""
-        self._now = max(self._now, stamp)
+        self._now = stamp
         on_wall_clock = stamp > _WALL
         self._stream.set_time(TIMELINE, **{"timestamp" if on_wall_clock else "duration": seconds(stamp)})
 

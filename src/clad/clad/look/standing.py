@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from clad.bag.metrics import EPISODE, EXECUTED_ACTION, OUTCOMES
+from clad.bag.metrics import EPISODE, EXECUTED_ACTION, OUTCOMES, RUNNING
 from clad.eval.stats import wilson
 
 SAFETY_STATUS, DIAGNOSTICS = "/safety_status", "/diagnostics"
 SAFETY = ("pass", "clamp", "hold", "emergency stop")  # SafetyStatus.state
 LEVELS = ("INFO", "WARN", "ERROR", "ERROR")  # DiagnosticStatus.level: ok, warn, error, stale
 LATEST = 10  # outcomes on the page
-_RUNNING = 1  # EpisodeStatus.phase
 _HOLD = 2  # ExecutedAction.source
 
 
@@ -39,15 +38,21 @@ class Standing:
             return [line for status in message.status for line in self._on_health(status)]
         return []
 
+    @property
+    def phase(self) -> str:
+        """running, or how the episode ended."""
+        if self.episode is None:
+            return "idle"
+        return "running" if self.episode.phase == RUNNING else OUTCOMES.get(self.episode.phase, "idle")
+
     def markdown(self, rates: dict[str, float]) -> str:
         """The page's words. rates: name -> Hz."""
         told = self.episode
         lines = [f"## {told.instruction}" if told is not None else "## no episode yet", ""]
         if told is not None:
-            phase = "running" if told.phase == _RUNNING else OUTCOMES.get(told.phase, "idle")
             where = " ".join(str(part) for part in (told.suite, told.task) if part != "")
             lines += [
-                f"**{phase}**, episode {told.episode}, step {self.step} of {told.max_steps}",
+                f"**{self.phase}**, episode {told.episode}, step {self.step} of {told.max_steps}",
                 "",
                 f"{where}, init {told.init_index}, seed {told.seed}, {told.mode}"
                 + (f", protocol {told.protocol}" if told.protocol else ""),
@@ -64,8 +69,8 @@ class Standing:
     def _on_episode(self, message: Any) -> list[tuple[str, str]]:
         known = self.episode
         self.episode, self.step = message, message.steps
-        if message.phase <= _RUNNING:
-            if message.phase == _RUNNING and (known is None or _key(known) != _key(message) or known.phase > _RUNNING):
+        if message.phase <= RUNNING:
+            if message.phase == RUNNING and (known is None or _key(known) != _key(message) or known.phase > RUNNING):
                 return [("INFO", f"episode {message.episode} begins: {message.instruction}")]
             return []
         outcome = OUTCOMES.get(message.phase, "ended")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 APPLICATION = "clad"
 SUFFIX = ".rrd"
+FLUSH = 0.1  # s; fewer and larger pieces are less work for the browser, and nobody sees the delay
 
 
 @contextmanager
@@ -36,7 +37,9 @@ def open_stream(page: Page | None, save: Path | None) -> Iterator[rr.RecordingSt
         sinks.append(rr.FileSink(str(save)))
     if not sinks:
         raise UsageError("neither a page nor a file to draw into", "Give --save FILE.rrd, or leave out --no-page")
-    stream = rr.RecordingStream(APPLICATION)
+    batches = rr.ChunkBatcherConfig()
+    batches.flush_tick = FLUSH
+    stream = rr.RecordingStream(APPLICATION, batcher_config=batches)
     stream.set_sinks(*sinks)
     try:
         yield stream
