@@ -82,7 +82,7 @@ class Planned:
 
     @classmethod
     def of(cls, published: int, message: Any) -> Planned:
-        values, width = np.array(message.values, dtype=np.float64), len(message.names)
+        values, width = _floats(message.values).astype(np.float64), len(message.names)
         whole = width > 0 and len(values) == message.steps * width
         return cls(
             published=published,

@@ -44,13 +44,12 @@ class EpisodeMeter:
         self._actions: dict[int, Action] = {}  # by step: the bridge repeats what may have got lost
         self._foresights: list[Foreseen] = []
         self._chunks: list[Planned] = []
-        self._observed: dict[int, int] = {}  # stamp -> published
+        self._observed: dict[int, list[int]] = {}  # stamp -> published, of every time that it was sent
 
     def feed(self, topic: str, published: int, message: Any) -> None:
         """One message of TOPICS; others are ignored. published: the sender's stamp, ns of wall time."""
         if topic == JOINT_STATES:
-            stamp = to_ns(message.header.stamp)
-            self._observed[stamp] = min(published, self._observed.get(stamp, published))
+            self._observed.setdefault(to_ns(message.header.stamp), []).append(published)
         elif topic in TOPICS and message.episode == self.episode:
             if topic == EPISODE:
                 self._statuses.append((published, message))
@@ -86,7 +85,7 @@ class EpisodeMeter:
         """All that the messages so far say."""
         status, actions = self._status(), self._executed()
         foresights, chunks = self._before_end(self._foresights), self._before_end(self._chunks)
-        moments = [p for p, _ in self._statuses] + [a.published for a in actions]
+        moments = self._moments(actions)
         clamps = [a for a in actions if a.source == _SOURCE_CHUNK and a.reason]
         holds = hold_time([_hold_reason(a) for a in actions], self._contract.control_period)
         series = self.series()
@@ -141,8 +140,8 @@ class EpisodeMeter:
         return round(self._contract.control_period * SECOND)
 
     def _status(self) -> Any | None:
-        """The last word on the episode."""
-        return max(self._statuses, key=lambda told: (told[1].phase, told[0]))[1] if self._statuses else None
+        """The last word on the episode; an outcome may be corrected."""
+        return max(self._statuses, key=lambda told: (told[1].phase > RUNNING, told[0]))[1] if self._statuses else None
 
     def _executed(self) -> list[Action]:
         return [self._actions[step] for step in sorted(self._actions)]
@@ -152,6 +151,12 @@ class EpisodeMeter:
         ends = [published for published, status in self._statuses if status.phase > RUNNING]
         end = min(ends, default=math.inf)
         return sorted((m for m in messages if m.published < end), key=lambda m: (m.published, m.seq))
+
+    def _moments(self, actions: list[Action]) -> list[int]:
+        """When the episode was alive: wall ns of its actions and of what was said of it, up to the first outcome."""
+        told = sorted((status.phase > RUNNING, published) for published, status in self._statuses)
+        running = [published for over, published in told if not over]
+        return running + [published for over, published in told if over][:1] + [a.published for a in actions]
 
     @staticmethod
     def _told(status: Any) -> dict[str, Any]:
@@ -188,7 +193,7 @@ class EpisodeMeter:
                 continue
             times = ChunkTimes(
                 captured=foresight.stamp if on_wall_clock else 0,
-                observed=self._observed.get(foresight.stamp, 0),
+                observed=self._observed_before(foresight),
                 foresight=foresight.published,
                 chunk=chunk.published,
                 executed=first_use.get(chunk.seq, 0),
@@ -202,6 +207,11 @@ class EpisodeMeter:
             for name, value in values.items():
                 found.setdefault(name, []).append(value)
         return {name: np.array(found[name]) for name in sorted(found)}
+
+    def _observed_before(self, foresight: Foreseen) -> int:
+        """When its observation was last sent before it, 0 if never: a simulator that is started again repeats its stamps."""
+        sent = self._observed.get(foresight.stamp, ())
+        return max((published for published in sent if published <= foresight.published), default=0)
 
     def _regularity(self, actions: list[Action], foresights: list[Foreseen]) -> dict[str, dict]:
         """Free-run: of consecutive control steps, and of foresights, which are due as often as their observations were."""

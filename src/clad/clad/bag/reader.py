@@ -144,7 +144,7 @@ def _records(file: Path) -> Iterator[McapRecord]:
     """Up to the footer, or to where the file breaks off."""
     try:
         with file.open("rb") as stream:
-            records = iter(StreamReader(stream).records)
+            records = iter(StreamReader(stream, validate_crcs=True).records)
             while True:
                 try:
                     record = next(records)

@@ -6,14 +6,15 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from clad.bag.figures import EpisodeFigures, EpisodeSeries
-from clad.bag.metrics import ACTION_CHUNK, EPISODE, EXECUTED_ACTION, JOINT_STATES, LATENT_FORESIGHT
+from clad.bag.live import EPISODE_FIGURES, disagreements
+from clad.bag.metrics import ACTION_CHUNK, EPISODE, EXECUTED_ACTION, JOINT_STATES, LATENT_FORESIGHT, EpisodeMeter
 from clad.bag.reader import SECOND, bag_files, is_whole, message_counts, read_messages, read_metadata
 from clad.bag.session import SessionMeter
 from clad.contract import RobotContract, load_contract
@@ -25,6 +26,7 @@ TYPES = {
     LATENT_FORESIGHT: "clad_interfaces/msg/LatentForesight",
     ACTION_CHUNK: "clad_interfaces/msg/ActionChunk",
     JOINT_STATES: "sensor_msgs/msg/JointState",
+    EPISODE_FIGURES: "clad_interfaces/msg/EpisodeFigures",
 }
 NEEDED_FOR = {
     EPISODE: "task, outcome, success and period errors",
@@ -38,10 +40,14 @@ _UNDECODABLE = (struct.error, AttributeError, ValueError, TypeError, IndexError,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedEpisode:
-    """figures and series of one episode, of which a bag of a long session has several."""
+    """figures and series of one episode, of which a bag of a long session has several.
+
+    differs: names of the figures that the monitor told otherwise while it ran; None where it told none.
+    """
 
     figures: EpisodeFigures
     series: EpisodeSeries
+    differs: list[str] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,17 +72,20 @@ def read_recording(path: Path, contract: RobotContract | None = None) -> Recordi
     """
     found = Recording(path=path, whole=is_whole(path), metadata=read_metadata(path))
     reading = _Reading(found)
+    told: dict[int, dict[str, str]] = {}
     session = None
     for topic, published, message in reading.messages():
+        if topic == EPISODE_FIGURES:
+            told[message.episode] = {pair.key: pair.value for pair in message.figures}
+            continue
         if session is None:
             contract = contract or _recorded_contract(found) or _robot_with_joints(found.path)
-            session = SessionMeter(contract)
+            session = SessionMeter(contract, reading.finished)
         with reading.tolerating(topic):
             session.feed(topic, published, message)
-        _take(found, session)
     if session is not None:
-        _take(found, session, end=True)
-    reading.conclude()
+        session.close()
+    reading.conclude(told)
     return found
 
 
@@ -136,13 +145,26 @@ class _Reading:
         """Within, a message that cannot be read is noted and passed over."""
         return _Tolerating(self._broken, topic)
 
-    def conclude(self) -> None:
-        """Write down what was wrong."""
+    def finished(self, meter: EpisodeMeter) -> None:
+        """Keep an episode's figures and let go of its messages."""
+        if not meter.is_echo:
+            self._recording.episodes.append(RecordedEpisode(figures=meter.figures(), series=meter.series()))
+
+    def conclude(self, told: dict[int, dict[str, str]]) -> None:
+        """Write down what was wrong. told: the figures that the monitor told, by episode."""
         found, say = self._recording, self._recording.problems.append
+        for i, episode in enumerate(found.episodes):
+            if (live := told.get(episode.figures.episode)) is not None:
+                differs = disagreements(live, episode.figures)
+                found.episodes[i] = replace(episode, differs=differs)
+                if differs:
+                    say(f"episode {episode.figures.episode}: told otherwise while it ran: {', '.join(differs)}")
         if not found.whole:
             say(f"cut off: {self._end()}")
         for topic, kind in self._foreign.items():
-            say(f"{topic} is {_short(kind)}, not {_short(TYPES[topic])}: {NEEDED_FOR[topic]} are missing")
+            say(
+                f"{topic} is {_short(kind)}, not {_short(TYPES[topic])}: {NEEDED_FOR.get(topic, 'live figures')} are missing"
+            )
         for topic, what in NEEDED_FOR.items():
             if self._last and not self._read[topic]:
                 say(f"no {topic}: {what} are missing")
@@ -177,12 +199,6 @@ class _Tolerating:
         count = self._broken.get(self._topic, (0, ""))[0]
         self._broken[self._topic] = (count + 1, str(error) or kind.__name__)
         return True
-
-
-def _take(found: Recording, session: SessionMeter, *, end: bool = False) -> None:
-    for meter in session.take(end=end):
-        if not meter.is_echo:
-            found.episodes.append(RecordedEpisode(figures=meter.figures(), series=meter.series()))
 
 
 def _recorded_contract(found: Recording) -> RobotContract | None:

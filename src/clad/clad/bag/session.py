@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from clad.bag.kept import to_ns
@@ -13,15 +14,15 @@ _UNCLAIMED = 500  # observations that may come before their episode is announced
 
 
 class SessionMeter:
-    """Messages of one episode after the other, as a graph or a long recording has them. `take` gives finished episodes.
-
-    At most two are open, the newest and the one before it, whose last messages may still be under way.
+    """Messages of one episode after the other. At most two meters are open: the newest episode's, and that of the one before
+    it, whose last messages may still be under way.
     """
 
-    def __init__(self, contract: RobotContract) -> None:
+    def __init__(self, contract: RobotContract, finished: Callable[[EpisodeMeter], None] = lambda meter: None) -> None:
+        """finished: given every meter that is closed, in order."""
         self._contract = contract
+        self._finished = finished
         self._open: list[EpisodeMeter] = []
-        self._closed: list[EpisodeMeter] = []
         self._recent: deque[tuple[int, Any]] = deque(maxlen=_UNCLAIMED)
 
     def feed(self, topic: str, published: int, message: Any) -> None:
@@ -38,13 +39,10 @@ class SessionMeter:
         """The meter of the episode that began last."""
         return self._open[-1] if self._open else None
 
-    def take(self, *, end: bool = False) -> list[EpisodeMeter]:
-        """The meters of episodes that are over since the last call, in order; at the `end` all that are left."""
-        if end:
-            self._closed += self._open
-            self._open = []
-        taken, self._closed = self._closed, []
-        return taken
+    def close(self) -> None:
+        """Finish the episodes that are still open."""
+        while self._open:
+            self._finished(self._open.pop(0))
 
     def _meter(self, topic: str, message: Any) -> EpisodeMeter:
         for meter in self._open:
@@ -57,5 +55,5 @@ class SessionMeter:
             meter.feed(JOINT_STATES, published, observation)
         self._open.append(meter)
         while len(self._open) > 2 or (len(self._open) == 2 and self._open[0].episode == meter.episode):
-            self._closed.append(self._open.pop(0))
+            self._finished(self._open.pop(0))
         return meter

@@ -104,7 +104,7 @@ def motion_report(
             for place, jumps in (("seam", seams), ("within", inner)):
                 for q in (50, 99):
                     report[f"{place}_{quantity}_{unit}_p{q}"] = _percentile(getattr(jumps, quantity), q)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.divide(report[f"seam_velocity_{unit}_p99"], report[f"within_velocity_{unit}_p99"])
         report[f"seam_velocity_{unit}_ratio"] = float(ratio)
         jerks = jerk(np.cumsum(moves, axis=0), dt)
