@@ -93,3 +93,20 @@ def write_bag(path: Path, stream, metadata=None) -> Path:
             writer.write_message(topic, schemas[kind], message, log_time=i)
         writer.finish()
     return path
+
+
+def moved(stream, shift: int, topics=None):
+    """The same messages, those of some topics (default: all) stamped `shift` ns later."""
+    for topic, kind, message in stream:
+        if topics is None or topic in topics:
+            stamp = message["header"]["stamp"]
+            message = message | {"header": header(stamp["sec"] * 10**9 + stamp["nanosec"] + shift)}
+        yield topic, kind, message
+
+
+def changed(stream, topic: str, change):
+    """The same messages, those of a topic through `change`, which gets a copy of the fields; None: left out."""
+    for name, kind, message in stream:
+        message = change(dict(message)) if name == topic else message
+        if message is not None:
+            yield name, kind, message

@@ -11,6 +11,7 @@ import numpy as np
 
 from clad.bag.reader import SECOND, BagMessage
 from clad.contract import RobotContract
+from clad.errors import CladError
 
 UNDECODABLE = (struct.error, AttributeError, ValueError, TypeError, IndexError, KeyError, OverflowError)
 _UNIT = 1e-3  # of a quaternion's length
@@ -42,6 +43,8 @@ class Stream:
             message = item.message
             stamp = message.header.stamp.sec * SECOND + message.header.stamp.nanosec
             found = list(self.look(message))
+        except CladError:
+            stamp, found = None, ["came without a definition that can be understood"]
         except UNDECODABLE as error:
             stamp, found = None, [f"cannot be decoded ({error!r:.80})"]
         for words in found:

@@ -6,7 +6,7 @@ import argparse
 
 from clad.cli import bag_convert
 
-HELP = "make LIBERO HDF5 files, one a task of recorded episodes, contract and outcomes included"
+HELP = "make LIBERO HDF5 files, one a task, of recorded episodes, contract and outcomes included"
 EXAMPLES = """\
   clad bag to-libero runs/x/bags --out data/hdf5
   clad bag to-libero runs/x/bags --out data/hdf5 --only success        failed episodes are left out, not marked

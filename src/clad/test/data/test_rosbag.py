@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tiny_bag import CONTRACT, RUNNING, STEPS, TIMEOUT, data, messages, write_bag
+from tiny_bag import CONTRACT, PERIOD, RUNNING, STEPS, TIMEOUT, changed, data, messages, moved, write_bag
 
-from clad.data.rosbag import episode_names, fingerprint, read_episode
+from clad.data.rosbag import Told, episode_names, fingerprint, read_episode
 from clad.errors import CladError
 
 
@@ -59,6 +59,21 @@ def without(topic, n):
         yield item
 
 
+def other_type(topic, kind):
+    """An episode's stream with a topic of another type: that of the hand's pose."""
+    pose = next(message for name, _, message in messages(data()) if name == "/ee_pose")
+    return [(t, kind, pose) if t == topic else (t, k, m) for t, k, m in messages(data())]
+
+
+def at_half_the_rate():
+    """Each action lasts two periods."""
+    return [
+        item
+        for topic, kind, message in messages(data())
+        for item in moved([(topic, kind, message)], PERIOD * message.get("step", 0), ("/executed_action",))
+    ]
+
+
 @pytest.mark.parametrize(
     ("stream", "metadata", "message"),
     [
@@ -72,6 +87,8 @@ def without(topic, n):
         ([], None, "no action was recorded"),
         (messages(data()), {"contract": "so101", "contract_hash": "0" * 64}, "shows robot so101"),
         (messages(data(), hash="0" * 64), None, "action_hash"),
+        (other_type("/joint_states", "geometry_msgs/msg/PoseStamped"), None, "is geometry_msgs/msg/PoseStamped, not"),
+        (at_half_the_rate(), None, "come every 100 ms, libero's control period is 50 ms"),
     ],
 )
 def test_what_is_missing_or_foreign_is_named(tmp_path, stream, metadata, message):
@@ -90,17 +107,8 @@ def test_fingerprint_follows_the_actions(tmp_path):
 
 def of_an_arm(stream, delay_ms, protocol="robot"):
     """The same messages from an arm: each action begins some time after what it was decided on."""
-    for topic, kind, message in stream:
-        if topic == "/executed_action":
-            stamp = message["header"]["stamp"]
-            late = stamp["sec"] * 10**9 + stamp["nanosec"] + delay_ms * 10**6
-            message = {
-                **message,
-                "header": {**message["header"], "stamp": {"sec": late // 10**9, "nanosec": late % 10**9}},
-            }
-        elif topic == "/episode":
-            message = {**message, "protocol": protocol}
-        yield topic, kind, message
+    late = moved(stream, delay_ms * 10**6, ("/executed_action",))
+    return changed(late, "/episode", lambda message: message | {"protocol": protocol})
 
 
 def test_on_an_arm_a_row_is_the_newest_that_was_known(tmp_path):
@@ -121,3 +129,86 @@ def test_a_state_that_is_too_old_is_none_and_in_the_simulator_only_its_own_stamp
         read_episode(write_bag(tmp_path / "frozen", [first, *frozen]), "episode_0", CONTRACT)
     with pytest.raises(CladError, match="/joint_states: nothing at step 0"):
         read_episode(write_bag(tmp_path / "sim", of_an_arm(messages(data()), 10, "exact")), "episode_0", CONTRACT)
+
+
+def test_a_long_recording_is_several_episodes(tmp_path):
+    """Each is what it would be alone; another's observations do not leak into it."""
+    first, second = data(0), data(1)
+    alone = [messages(first, episode=7), moved(messages(second, episode=8, outcome=TIMEOUT), 10**9)]
+    path = write_bag(tmp_path / "long", [*alone[0], *alone[1]])
+    assert episode_names(path) == ["episode_0", "episode_1"]
+    for name, d, outcome in (("episode_0", first, "success"), ("episode_1", second, "timeout")):
+        episode = read_episode(path, name, CONTRACT)
+        assert np.array_equal(episode.executed, d.actions) and np.array_equal(
+            episode.joint_position, d.joints[:STEPS, :7]
+        )
+        assert np.array_equal(episode.images["wrist"][3], d.images["wrist"][3]) and episode.meta["outcome"] == outcome
+    assert fingerprint(path, "episode_0") != fingerprint(path, "episode_1")
+    with pytest.raises(CladError, match="has no episode episode_2. It has episode_0, episode_1"):
+        read_episode(path, "episode_2", CONTRACT)
+
+
+def test_a_bridge_that_was_restarted_is_noticed(tmp_path):
+    again = [*messages(data(0)), *moved(messages(data(1)), 10**9)]
+    with pytest.raises(CladError, match="step 0 of episode 1 was executed twice. The bridge was restarted"):
+        episode_names(write_bag(tmp_path / "bag", again))
+
+
+def by(sources):
+    """The steps' sources, by step."""
+    return lambda message: message | {"source": sources[message["step"]]}
+
+
+CHUNK, HOLD, SERVICE = 1, 2, 3
+
+
+@pytest.mark.parametrize(
+    ("sources", "outcome", "imitated", "corrections"),
+    [
+        ([CHUNK] * 3 + [SERVICE] * 3 + [CHUNK] * 2, "success", [0, 1, 2, 3, 4, 5, 6, 7], 3),
+        ([CHUNK] * 3 + [SERVICE] * 3 + [CHUNK, HOLD], "success", [0, 1, 2, 3, 4, 5, 6], 3),
+        ([CHUNK] * 3 + [SERVICE] * 3 + [CHUNK] * 2, "timeout", [3, 4, 5], 3),  # the correction alone
+        ([CHUNK] * 3 + [SERVICE] * 3 + [CHUNK] * 2, "cut off", [3, 4, 5], 3),
+        ([SERVICE] * 8, "success", list(range(8)), None),  # a demonstration, judged as any other
+        ([SERVICE] * 8, "timeout", [], None),
+        ([0] * 8, "success", list(range(8)), None),  # a driver that knows no sources
+    ],
+)
+def test_a_persons_correction_is_imitated_whatever_came_of_it(tmp_path, sources, outcome, imitated, corrections):
+    phase = {"success": 2, "timeout": TIMEOUT, "cut off": RUNNING}[outcome]
+    path = write_bag(tmp_path / "bag", changed(messages(data(), outcome=phase), "/executed_action", by(sources)))
+    episode = read_episode(path, "episode_0", CONTRACT)
+    assert np.flatnonzero(episode.label_valid).tolist() == imitated
+    assert episode.meta["outcome"] == outcome and episode.meta.get("corrections") == corrections
+
+
+@pytest.mark.parametrize(("outcome", "imitated"), [("success", STEPS), ("failure", 0)])
+def test_what_a_bag_does_not_say_may_be_told(tmp_path, outcome, imitated):
+    """Teleoperation without /episode: stamps need not agree, as on an arm."""
+    silent = [item for item in moved(messages(data()), 7 * 10**6, ("/executed_action",)) if item[0] != "/episode"]
+    path = write_bag(tmp_path / "bag", silent, {"operator": "anna"})
+    episode = read_episode(path, "episode_0", CONTRACT, Told(instruction="stack the cups", outcome=outcome))
+    assert episode.instruction == "stack the cups" and episode.meta["outcome"] == outcome
+    assert episode.label_valid.sum() == imitated and np.array_equal(episode.executed, data().actions)
+    for told in (Told(), Told(instruction="stack the cups"), Told(outcome="success")):
+        with pytest.raises(CladError, match="with --instruction and --outcome"):
+            read_episode(path, "episode_0", CONTRACT, told)
+
+
+def test_what_a_bag_says_itself_counts_and_what_it_leaves_open_may_be_told(tmp_path):
+    told = Told(instruction="something else", outcome="success")
+    failed = read_episode(write_bag(tmp_path / "a", messages(data(), outcome=TIMEOUT)), "episode_0", CONTRACT, told)
+    assert failed.instruction == "put it away" and failed.meta["outcome"] == "timeout" and not failed.label_valid.any()
+    cut = read_episode(write_bag(tmp_path / "b", messages(data(), outcome=RUNNING)), "episode_0", CONTRACT, told)
+    assert cut.meta["outcome"] == "success" and cut.label_valid.all()
+
+
+def test_cameras_of_their_own_pace_are_paired_by_the_first(tmp_path):
+    """The second camera is 20 ms behind; its nearest picture that was there at the action belongs to the look."""
+    apart = moved(of_an_arm(messages(data()), 30), -20 * 10**6, ("/wrist/image_raw",))
+    episode = read_episode(write_bag(tmp_path / "bag", apart), "episode_0", CONTRACT)
+    assert np.flatnonzero(episode.image_valid).tolist() == [0, 3, 6]
+    assert np.array_equal(episode.images["wrist"], data().images["wrist"][[0, 0, 0, 3, 3, 3, 6, 6]])
+    too_far = moved(of_an_arm(messages(data()), 30), 200 * 10**6, ("/wrist/image_raw",))
+    with pytest.raises(CladError, match="/wrist/image_raw: nothing at step 0"):
+        read_episode(write_bag(tmp_path / "far", too_far), "episode_0", CONTRACT)
