@@ -16,7 +16,7 @@ import yaml
 from ament_index_python.packages import get_package_share_directory
 
 import clad
-from clad.cli.options import MODES, OPTIONS, PRECISIONS, PROTOCOLS, PROVIDERS, VISUALS
+from clad.cli.options import MODES, OPTIONS, PRECISIONS, PROTOCOLS, PROVIDERS, RENDER, VISUALS
 from clad.cli.outputs import new_folder
 from clad.errors import UsageError, unknown_name
 from clad.runtime.catalogue import find_bundle, trained_task
@@ -83,6 +83,7 @@ ARGUMENTS: tuple[Argument, ...] = (
     _shared("protocol", choices=PROTOCOLS),
     _shared("mode", choices=MODES),
     _shared("visuals", choices=VISUALS),
+    _shared("render", choices=RENDER),
     _shared("execution", choices=tuple(STRATEGIES)),
     _shared("max_steps", type=int),
     _shared("model"),
@@ -158,9 +159,10 @@ ROBOT_ARGUMENTS: tuple[Argument, ...] = (
 )
 
 # node -> (package, executable, values that are parameters of the same name), in the order of starting: the
-# recorder before whatever it records, the runner last. They are stopped in the opposite order.
+# recorder and monitor before whatever they hear, the runner last. They are stopped in the opposite order.
 _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "recorder": ("clad_recorder", "recorder_node", ()),
+    "monitor": ("clad_recorder", "monitor_node", ("contract",)),
     "policy": (
         "clad_policy",
         "policy_node",
@@ -179,7 +181,7 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "sim_bridge_node",
         (
             *("contract", "suite", "task", "mode", "visuals", "image_size", "gl_backend", "model"),
-            *("execution", "real_time_factor", "camera_rate"),
+            *("execution", "render", "real_time_factor", "camera_rate"),
         ),
     ),
     "fake_robot": ("clad_fake_robot", "fake_robot_node", ("contract", "seed")),
@@ -203,9 +205,9 @@ _NODES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 
 
-_SIM = ("recorder", "policy", "planner", "sim_bridge", "episode_runner")
-_ROBOT = ("recorder", "policy", "planner", "robot_bridge", "manager", "episode_runner")
-_UNMANAGED = ("manager", "episode_runner")
+_SIM = ("recorder", "monitor", "policy", "planner", "sim_bridge", "episode_runner")
+_ROBOT = ("recorder", "monitor", "policy", "planner", "robot_bridge", "manager", "episode_runner")
+_UNMANAGED = ("monitor", "manager", "episode_runner")  # the arm needs none of them to move safely
 # robots that come with a node of their own, which is started too -> the node
 _DRIVERS = {"fake": "fake_robot", "loopback": "loopback_robot"}
 

@@ -24,6 +24,7 @@ CHANGED = {
     "protocol": "classic",
     "mode": "free-run",
     "visuals": "fast",
+    "render": "decoupled",
     "max_steps": "99",
     "model": "models/other",
     "provider": "cuda",

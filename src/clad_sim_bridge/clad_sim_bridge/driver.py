@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from rclpy.publisher import Publisher
 
-from clad.contract import RobotContract, hold_action, wire_to_native
+from clad.contract import Observation, RobotContract, hold_action, wire_to_native
 from clad.errors import CladError
 from clad.runtime.execution import HOLDS, REFUSALS, ChunkExecutor, TimedChunk
 from clad.safety import Measured, State
 from clad.safety.actions import action_of, command_of
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction, LatentForesight
 from clad_ros.convert import timed_chunk
-from clad_ros.diagnostics import Diagnostics
+from clad_ros.diagnostics import OK, WARN, Diagnostics
 from clad_ros.partners import Partners
 from clad_ros.safety import SafetyMonitor
 from clad_ros.stamps import SECOND, to_ns
@@ -30,7 +30,10 @@ from clad_sim_bridge.streams import Streams
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The bridge's parameters, checked. republish_after, chunk_timeout: wall seconds. camera_every: control steps."""
+    """The bridge's parameters, checked. republish_after, chunk_timeout: wall seconds. camera_every: control steps.
+
+    decoupled: free-run, pictures are drawn beside the steps. real_time_factor: free-run, what is aimed at.
+    """
 
     mode: str
     visuals: str
@@ -39,6 +42,8 @@ class Settings:
     republish_after: float
     chunk_timeout: float
     camera_every: int
+    decoupled: bool
+    real_time_factor: float
 
 
 class Driver:
@@ -166,7 +171,7 @@ class Driver:
         run.latency.received(chunk.obs_stamp, message.foresight_seq, to_ns(message.policy_latency) / SECOND)
         if run.lockstep:
             if chunk.obs_stamp == run.awaited:
-                self._diagnostics.ok(f"episode {run.id} runs")
+                self._diagnostics.ok(f"episode {run.id} runs", **self._pace())
                 self._guarded(self._execute_chunk, chunk)
             return
         flag = run.executor.accept(chunk, self._simulation.now)
@@ -199,6 +204,18 @@ class Driver:
         if run is not None and run.running:
             self._guarded(self._free_step)
 
+    def on_drawn(self) -> None:
+        """Decoupled rendering: pictures of an earlier state are ready; they bear its stamp, which tells their age."""
+        run, drawn = self.run, self._simulation.take()
+        if run is None or not run.running or drawn is None:
+            return  # the episode's last observation has been published already
+        stamp, observation = drawn
+        self._streams.images(observation, self._simulation.intrinsics, stamp)
+        run.latency.published(stamp)
+        run.image_age.add(self._simulation.now - stamp)
+        if age := run.image_age.estimate:
+            self._diagnostics.set(image_age_ms=age.text, images_superseded=self._simulation.superseded)
+
     # --- internals
 
     def _free_step(self) -> None:
@@ -206,17 +223,37 @@ class Driver:
         due = run.executor.action(simulation.now)
         if reason := self._partners.reason or HOLDS.get(due.flag, ""):
             run.holds += 1
-            self._diagnostics.warn(f"holding: {reason}", holds=run.holds)
+            self._diagnostics.warn(f"holding: {reason}", holds=run.holds, **self._pace())
             self._execute(hold_action(spec, run.gripper), ExecutedAction.SOURCE_HOLD, reason=reason)
         else:
             run.age.add(simulation.now - due.obs_stamp)
-            age = run.age.estimate
-            self._diagnostics.ok(
-                f"episode {run.id} runs", holds=run.holds, observation_age_ms=age.text if age else "warming up"
-            )
+            self._report_free_run(run)
             self._execute(wire_to_native(due.action, spec), ExecutedAction.SOURCE_CHUNK, chunk_seq=due.seq)
-        if run.running:
-            self._observation(images=simulation.log.steps % self._settings.camera_every == 0)
+        if not run.running:
+            return
+        images = simulation.log.steps % self._settings.camera_every == 0
+        if self._settings.decoupled:
+            observation = self._send(images=False)
+            if images:
+                simulation.show(observation)
+        else:
+            self._observation(images=images)
+
+    def _report_free_run(self, run: Run) -> None:
+        """A chunk acts. The words stay the same from step to step, so that the log is told once; what changes is a value."""
+        age, wanted = run.age.estimate, self._settings.real_time_factor
+        lags = run.pace.lags(wanted)
+        self._diagnostics.report(
+            WARN if lags else OK,
+            f"episode {run.id} runs" + f", slower than the real-time factor {wanted:g} asked for" * lags,
+            holds=run.holds,
+            observation_age_ms=age.text if age else "warming up",
+            **self._pace(),
+        )
+
+    def _pace(self) -> dict[str, str]:
+        factor = self.run.pace.factor
+        return {"real_time_factor": "warming up" if factor is None else f"{factor:.3f}"}
 
     def _refuse(self, reason: str) -> None:
         self._refused += 1
@@ -249,6 +286,7 @@ class Driver:
         )
         run.resend.append(message)
         result = simulation.execute(action)
+        run.pace.note(time.monotonic(), simulation.now)
         self._streams.clock(simulation.now)
         if result.done:
             self.finish(EpisodeStatus.SUCCESS, "")
@@ -278,7 +316,7 @@ class Driver:
             run.awaited = self._simulation.now
             run.latency.published(run.awaited)
 
-    def _send(self, *, images: bool) -> None:
+    def _send(self, *, images: bool) -> Observation:
         simulation = self._simulation
         observation = simulation.observe(images=images)
         self._measured = Measured(
@@ -289,6 +327,7 @@ class Driver:
         )
         self._streams.state(observation, simulation.finger_velocity(), simulation.now)
         self._streams.images(observation, simulation.intrinsics, simulation.now)
+        return observation
 
     def _guarded(self, step, *arguments) -> None:
         """A fault in the simulator ends the episode with a reason, not the node."""

@@ -15,6 +15,7 @@ from clad_ros.episodes import OUTCOMES
 from clad_ros.latency import LatencyMeter
 from clad_ros.safety import SafetyMonitor
 from clad_ros.stamps import SECOND, time_msg
+from clad_sim_bridge.pace import Pace
 from clad_sim_bridge.simulation import Simulation
 
 MAX_RESEND = 50  # executed actions kept to be sent again: as many as the topic's depth
@@ -29,6 +30,7 @@ class Run:
     asked_wall: when that observation first went out; sent_wall: when it went out last.
     gripper: the last gripper command, which a hold keeps. finished: resolves to the RunEpisode result.
     executor: free-run, the chunks that may act. age: of the observations behind what it executes, ns.
+    image_age: decoupled rendering, of pictures when they are published, ns. pace: how fast simulated time goes.
     """
 
     id: int
@@ -56,6 +58,8 @@ class Run:
     holds: int = 0
     resend: deque[ExecutedAction] = field(default_factory=lambda: deque(maxlen=MAX_RESEND))
     age: Decaying = field(default_factory=Decaying)
+    image_age: Decaying = field(default_factory=Decaying)
+    pace: Pace = field(default_factory=Pace)
     latency: LatencyMeter = field(default_factory=LatencyMeter)
 
     @property

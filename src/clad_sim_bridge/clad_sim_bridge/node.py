@@ -33,6 +33,8 @@ from clad_sim_bridge.simulation import Simulation
 from clad_sim_bridge.streams import Streams
 
 MODES = ("lockstep", "free-run")
+RENDER = ("tick", "decoupled")
+
 WATCH_PERIOD = 0.1  # s
 
 
@@ -63,6 +65,11 @@ class SimBridge(CladNode):
         )
         self.setting("real_time_factor", 1.0, "free-run: simulated seconds per wall second aimed at")
         self.setting("camera_rate", 0.0, "free-run: images per simulated second; 0: one at every control step")
+        self.setting(
+            "render",
+            "tick",
+            "free-run: tick: cameras are drawn within the control step; decoupled: by a thread beside it, newest state first",
+        )
         declare_safety(self)
         self._driver: Driver | None = None
 
@@ -78,13 +85,20 @@ class SimBridge(CladNode):
             republish_after=self.value("republish_after"),
             chunk_timeout=self.value("chunk_timeout"),
             camera_every=_steps_per_image(self.value("camera_rate"), contract.control_rate),
+            decoupled=self._choice("render", RENDER) == "decoupled",
+            real_time_factor=self.value("real_time_factor"),
         )
+        if settings.decoupled and settings.mode == "lockstep":
+            raise UsageError("in lock-step each picture is waited for", "Leave out render, or choose mode free-run")
+        # pictures come from another thread; they are published by this one
+        self._guard = self.create_guard_condition(lambda: self._driver.on_drawn())
         self._simulation = Simulation(
             contract,
             visuals=settings.visuals,
             image_size=self.value("image_size") or None,
             backend=self.value("gl_backend"),
             log=self.get_logger().info,
+            drawn=self._guard.trigger if settings.decoupled else None,
         )
         # what is missing for the simulator is told now, not at the first episode
         env = self._simulation.prepare(self.value("suite"), self.value("task"))
@@ -166,6 +180,7 @@ class SimBridge(CladNode):
         self._safety.destroy()
         self.destroy_lifecycle_publisher(self._status)
         self._simulation.close()
+        self.destroy_guard_condition(self._guard)
 
     # --- services and the action
 

@@ -1,11 +1,13 @@
 """LIBERO with a clock: which environment exists, what time it is there, and what the present episode has come to.
 
-Knows no ROS. All calls must come from one thread: the environment's GL context belongs to it.
+Knows no ROS. All calls must come from one thread: the environment's GL context belongs to it. Pictures may be drawn
+beside the steps, by a thread with a context of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from clad.contract import Observation, RobotContract
 from clad.errors import UsageError
 from clad.sim import suites
 from clad.sim.libero_env import LiberoEnv, StepResult
+from clad.sim.render_thread import RenderThread
 from clad.sim.rollout import SAMPLED, EpisodeLog
 from clad_ros.stamps import SECOND, control_period_ns
 
@@ -21,12 +24,20 @@ class Simulation:
     """now: sim time, ns; never runs backwards, and an episode begins one second after the last one ended."""
 
     def __init__(
-        self, contract: RobotContract, *, visuals: str, image_size: int | None, backend: str, log: Callable[[str], None]
+        self,
+        contract: RobotContract,
+        *,
+        visuals: str,
+        image_size: int | None,
+        backend: str,
+        log: Callable[[str], None],
+        drawn: Callable[[], None] | None = None,
     ) -> None:
-        """log: told in words when an environment is built."""
+        """log: told in words when an environment is built. drawn: as of RenderThread; None: `show` is not used."""
         self._contract = contract
         self._visuals, self._image_size, self._backend = visuals, image_size, backend
-        self._tell = log
+        self._tell, self._drawn = log, drawn
+        self._renderer: RenderThread[tuple[int, Observation]] | None = None
         self._task: tuple[str, int] | None = None
         self._env: LiberoEnv | None = None
         self.period = control_period_ns(contract)
@@ -79,11 +90,14 @@ class Simulation:
             self._env.reset_sampled(seed)
         else:
             self._env.reset(init_index, seed, protocol)
-        self._render_before, self._physics_before = self._env.render_seconds, self._env.physics_seconds
+        self._render_before, self._physics_before = self._seconds_drawn, self._env.physics_seconds
         self.log = EpisodeLog(self._env.state())
         self.now += SECOND
         self.start = self.now
         self._intrinsics = {camera: self._env.camera_intrinsics(camera) for camera in self._contract.cameras}
+        if self._drawn is not None:
+            self._renderer = self._renderer or RenderThread(self._drawn)
+            self._renderer.begin(self._env)
 
     def execute(self, action: np.ndarray) -> StepResult:
         """One native action (N,) for one control period."""
@@ -95,6 +109,23 @@ class Simulation:
     def observe(self, images: bool) -> Observation:
         """What the robot sees (with `images`) and feels now."""
         return self.env.observe(images=images)
+
+    def show(self, observation: Observation) -> None:
+        """Have the present state drawn beside the steps that follow; `take` has it when it is ready."""
+        self._renderer.show((self.now, observation), self.env)
+
+    def take(self) -> tuple[int, Observation] | None:
+        """The newest observation with pictures that was drawn, and its stamp, ns; once, then None."""
+        done = self._renderer.take()
+        if done is None:
+            return None
+        (stamp, observation), images = done
+        return stamp, replace(observation, images=images)
+
+    @property
+    def superseded(self) -> int:
+        """States that were never drawn, because a newer one came first."""
+        return self._renderer.superseded
 
     def finger_velocity(self) -> np.ndarray:
         """(G,) m/s; no model uses it, so an Observation does not carry it, but joint_states shows it."""
@@ -108,7 +139,11 @@ class Simulation:
     @property
     def render_seconds(self) -> float:
         """Wall seconds spent rendering in this episode."""
-        return self.env.render_seconds - self._render_before
+        return self._seconds_drawn - self._render_before
+
+    @property
+    def _seconds_drawn(self) -> float:
+        return self.env.render_seconds + (self._renderer.seconds if self._renderer else 0.0)
 
     @property
     def physics_seconds(self) -> float:
@@ -116,7 +151,10 @@ class Simulation:
         return self.env.physics_seconds - self._physics_before
 
     def close(self) -> None:
-        """Free the environment and its GL context."""
+        """Free the environment and every GL context."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
         if self._env is not None:
             self._env.close()
         self._env = self._task = None

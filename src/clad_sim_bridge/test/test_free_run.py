@@ -68,7 +68,19 @@ def test_free_run_follows_the_clock_and_holds_where_no_chunk_is_valid(graph):
     assert float(told()["observation_age_ms"].split(" / ")[1]) >= 50 and told()["refused_chunks"] == "1"
     refused = graph.call(Step, topics.STEP, action=[0.0] * 7)
     assert not refused.success and "free-run" in refused.message
-    assert status[-1].mode == "free-run"
+    assert status[-1].mode == "free-run" and float(told()["real_time_factor"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"mode": "lockstep", "render": "decoupled"}, "in lock-step each picture is waited for"),
+        ({"mode": "free-run", "render": "decupled"}, "Did you mean decoupled"),
+    ],
+)
+def test_rendering_that_cannot_be_is_refused(graph, parameters, said):
+    process = graph.start("clad_sim_bridge", "sim_bridge_node", execute_steps=3, **parameters)
+    assert process.popen.wait(120) == 2 and said in process.output
 
 
 def test_a_strategy_that_does_not_exist_is_refused_before_the_simulator_starts(graph):

@@ -16,6 +16,7 @@ from clad.runtime.joining import STRATEGIES
 PROTOCOLS = ("exact", "classic")
 MODES = ("lockstep", "free-run")
 VISUALS = ("full", "fast")
+RENDER = ("tick", "decoupled")
 PROVIDERS = ("cpu", "cuda", "tensorrt", "torch", "torch-cuda")
 
 ALL = "all"
@@ -83,6 +84,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "choices": VISUALS,
         "default": "full",
         "help": "full: LIBERO's own meshes, for results you report; fast: decimated meshes, several times quicker to render",
+    },
+    "render": {
+        "choices": RENDER,
+        "default": "tick",
+        "help": "free-run: draw the cameras within each control step, or decoupled from it, beside the steps",
     },
     "instruction": {"default": "", "metavar": "TEXT", "help": "what the robot is told"},
     "model": {

@@ -17,6 +17,7 @@ EXAMPLES = """\
   clad sim --episodes 50 --out runs/long5 --resume
                                                  go on after an interruption
   clad sim --mode free-run --visuals fast        simulated time follows the wall clock
+  clad sim --mode free-run --render decoupled    full visuals in real time: pictures are late, steps are not
   clad sim --suite libero_object --task 0 --init 3 --view
   clad sim --visuals fast --watch                a page in the browser: cameras, foresight, plans, rates, outcomes
 """
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(
         parser,
         *("suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "model", "max-steps"),
-        *("execution", "provider", "precision", "fused", "sample-steps", "warm-start", "threads"),
+        *("render", "execution", "provider", "precision", "fused", "sample-steps", "warm-start", "threads"),
         *("out", "json", "resume", "security", "keystore"),
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while the robot moves")
@@ -57,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         "protocol": args.protocol,
         "mode": args.mode,
         "visuals": args.visuals,
+        "render": args.render,
         "execution": args.execution,
         "max_steps": args.max_steps,
         "model": bundle.path,

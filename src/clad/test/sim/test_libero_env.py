@@ -80,6 +80,14 @@ def test_classic_protocol_drifts_as_upstreams_loop_does(env):
     assert state.shape == env.state().shape
 
 
+def test_a_control_step_simulates_its_period(env):
+    env.reset(0, 0, "exact")
+    before = env.data.time
+    for n in range(1, 6):
+        env.step(np.full(7, 0.1))
+        assert env.data.time - before == pytest.approx(n * env.contract.control_period, abs=1e-9)
+
+
 def test_observing_changes_nothing(env):
     env.reset(0, 0, "exact")
     env.step(np.full(7, 0.3))
