@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
-from clad.contract import RobotContract
+from clad.contract import RobotContract, contract_data
+from clad.data import embedded
 from clad.eval.episodes import EpisodeSpec
 from clad.eval.result import EvalResult
 from clad.runtime.bundle import ModelBundle
@@ -85,4 +87,5 @@ class Settings:
             "warm_start": self.warm_start,
             "contract": self.contract.name,
             "contract_hash": self.contract.hash,
+            embedded.KEY: json.dumps(contract_data(self.contract)),
         }

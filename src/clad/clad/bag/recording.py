@@ -18,6 +18,7 @@ from clad.bag.metrics import ACTION_CHUNK, EPISODE, EXECUTED_ACTION, JOINT_STATE
 from clad.bag.reader import SECOND, bag_files, is_whole, message_counts, read_messages, read_metadata
 from clad.bag.session import SessionMeter
 from clad.contract import RobotContract, load_contract
+from clad.data import embedded
 from clad.errors import CladError
 
 TYPES = {
@@ -202,7 +203,9 @@ class _Tolerating:
 
 
 def _recorded_contract(found: Recording) -> RobotContract | None:
-    """The robot that a recording of ours names."""
+    """The robot that a recording of ours holds, or names."""
+    if (contract := embedded.extract(found.path, found.metadata)) is not None:
+        return contract
     name, digest = found.metadata.get("contract"), found.metadata.get("contract_hash")
     if not name:
         return None

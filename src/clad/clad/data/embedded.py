@@ -10,7 +10,7 @@ from typing import Any
 from clad.contract import RobotContract, contract_data, load_contract, parse_contract
 from clad.errors import CladError, UsageError
 
-KEY = "clad_contract"  # in LeRobot's meta/info.json and among the attributes of LIBERO's `data`
+KEY = "clad_contract"  # in LeRobot's meta/info.json, LIBERO's attributes of `data`, a recording's metadata (as JSON)
 DEFAULT_ROBOT = "libero"
 
 

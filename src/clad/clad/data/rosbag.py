@@ -19,6 +19,7 @@ import numpy as np
 
 from clad.bag.reader import SECOND, read_metadata
 from clad.contract import RobotContract, load_contract
+from clad.data import embedded
 from clad.data.bag_runs import (
     EPISODE,
     EXECUTED_ACTION,
@@ -29,7 +30,6 @@ from clad.data.bag_runs import (
     stamp_of,
     typed_messages,
 )
-from clad.data.embedded import refuse
 from clad.data.episode import Episode
 from clad.errors import CladError
 
@@ -43,7 +43,7 @@ SIMULATED = ("exact", "classic", "sampled")  # protocols under which all that be
 ARM_LATE = 3.0  # control periods that a state may be older than the action that it led to, on an arm
 OFF_RATE = 0.1  # part of the control period by which actions may come faster or slower
 _CHUNK, _HOLD, _SERVICE = 1, 2, 3  # ExecutedAction.source
-_NOT_META = ("started", "contract", "contract_hash")  # of the recording, not of the episode
+_NOT_META = ("started", "contract", "contract_hash", embedded.KEY)  # of the recording, not of the episode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ def read_episode(path: Path, name: str, contract: RobotContract, told: Told = To
     """
     metadata = read_metadata(path)
     if (recorded := metadata.get("contract_hash", contract.hash)) != contract.hash:
-        refuse(path, metadata.get("contract"), recorded, contract)
+        embedded.refuse(path, metadata.get("contract"), recorded, contract)
     run = run_named(path, name)
     actions = in_order(path, run, contract)
     executed = np.array([message.values for message in actions], dtype=np.float64)
@@ -121,8 +121,10 @@ def fingerprint(path: Path, name: str) -> str:
 
 
 def embedded_contract(path: Path) -> RobotContract | None:
-    """The shipped robot that a recording of ours names, if it is still the same; None in other people's."""
+    """The robot's contract that a recording of ours holds, or the shipped one that an older one names; None in others."""
     metadata = read_metadata(path)
+    if (contract := embedded.extract(path, metadata)) is not None:
+        return contract
     try:
         contract = load_contract(metadata.get("contract", ""))
     except CladError:

@@ -10,6 +10,7 @@ import tiny_bag
 import yaml
 from random_episode import make_episode
 
+from clad.bag.recording import read_recording
 from clad.cli.main import main
 from clad.contract import contract_data, load_contract, parse_contract
 from clad.data import features, lerobot, libero_hdf5
@@ -84,6 +85,19 @@ def test_the_robot_is_the_one_asked_for_or_the_datas_or_liberos(tmp_path):
         robot_of(None, [ours, theirs])
     with pytest.raises(CladError, match="no demonstration in"):
         robot_of(None, [tmp_path / "nothing"])
+
+
+def test_a_recording_holds_its_robot_too(tmp_path):
+    """No --robot is needed for a robot of one's own; and its report needs none either."""
+    _, contract = mine(tmp_path)
+    told = {"contract": "mine", "contract_hash": contract.hash, KEY: json.dumps(contract_data(contract))}
+    bag = tiny_bag.write_bag(tmp_path / "bag", tiny_bag.messages(tiny_bag.data()), told)
+    assert robot_of(None, [bag]) == contract
+    (source,) = find_sources(bag)
+    assert KEY not in source.read(contract).meta
+    assert read_recording(bag).episodes[0].figures.steps == tiny_bag.STEPS
+    with pytest.raises(CladError, match="shows robot mine"):
+        source.read(LIBERO)
 
 
 def test_a_robot_that_is_not_shipped_can_be_checked_and_encoded_from_its_data_alone(tmp_path, tiny_models, capsys):
