@@ -16,6 +16,7 @@ from rclpy.action import ActionClient
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from clad.errors import CladError
 from clad_bringup.graph import NodeSpec
@@ -49,13 +50,22 @@ class Conductor:
 
     def wait(self, condition: Callable[[], bool], what: str, timeout: float = START_TIMEOUT) -> None:
         """Handle messages until the condition holds. Raises CladError naming `what`; KeyboardInterrupt when the graph ends."""
+        if not self._until(condition, timeout):
+            raise CladError(f"waited {timeout:g} s in vain for {what}")
+
+    def spin(self, future: Future | None, timeout: float) -> bool:
+        """Handle messages until the future is done or the time is over; whether it is done. KeyboardInterrupt as `wait`."""
+        return self._until(lambda: future is not None and future.done(), timeout)
+
+    def _until(self, condition: Callable[[], bool], timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while not condition():
             if self._ended.is_set():
                 raise KeyboardInterrupt
             if time.monotonic() > deadline:
-                raise CladError(f"waited {timeout:g} s in vain for {what}")
+                return False
             self._executor.spin_once(timeout_sec=POLL)
+        return True
 
     def wait_active(self, names: Sequence[str]) -> None:
         """Until these lifecycle nodes are active."""

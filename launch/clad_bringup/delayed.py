@@ -1,11 +1,11 @@
-"""The delay study in ROS time: the free-running graph on LIBERO, with a relay that makes its chunks late or loses them.
+"""A free-running graph with a relay that makes its chunks late or loses them, and the delay study through it on LIBERO.
 
 What is injected comes on top of what the graph takes by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,29 +25,38 @@ from clad_ros.stamps import to_ns
 
 PROMPT = "/action_chunk_prompt"  # where the policy publishes, to be relayed late
 NODES = ("policy", "planner", "sim_bridge")
+LOOK = 0.002  # s between looks at the wall clock
 EPISODE_TIMEOUT = 1800.0  # wall s
 _FLAGS = {words: flag for flag, words in HOLDS.items()}
 
 
-def delayed_graph(arguments: dict[str, str]) -> list[NodeSpec]:
-    """The simulated graph in free-run, without recorder and runner, its policy published to the relay."""
-    graph = [spec for spec in sim_graph({**arguments, "mode": "free-run"}) if spec.name in NODES]
+def relayed(graph: Sequence[NodeSpec]) -> list[NodeSpec]:
+    """The same graph with its policy published to the relay."""
     return [
         replace(spec, remappings=((topics.ACTION_CHUNK, PROMPT),)) if spec.name == "policy" else spec for spec in graph
     ]
 
 
-class LateRelay:
-    """Hands chunks on when their time has come, in the order in which it comes. Time is the simulation's."""
+def delayed_graph(arguments: dict[str, str]) -> list[NodeSpec]:
+    """The simulated graph in free-run, without recorder and runner, its policy published to the relay."""
+    return relayed([spec for spec in sim_graph({**arguments, "mode": "free-run"}) if spec.name in NODES])
 
-    def __init__(self, conductor: Conductor) -> None:
+
+class LateRelay:
+    """Hands chunks on when their time has come, in the order in which it comes."""
+
+    def __init__(self, conductor: Conductor, *, simulated: bool = True) -> None:
+        """simulated: time is the simulation's, as /clock tells it; else the wall clock's, by which an arm lives."""
         node = conductor.node
         self._now = 0
         self._injected: Injected | None = None
         self._coming: list[tuple[int, ActionChunk]] = []
         self.chunks: list[ActionChunk] = []  # as the policy published them
         self._publisher = node.create_publisher(ActionChunk, topics.ACTION_CHUNK, topics.COMMANDING_QOS)
-        node.create_subscription(Clock, topics.CLOCK, self._on_clock, topics.CLOCK_QOS)
+        if simulated:
+            node.create_subscription(Clock, topics.CLOCK, lambda m: self._advance(to_ns(m.clock)), topics.CLOCK_QOS)
+        else:
+            node.create_timer(LOOK, lambda: self._advance(node.get_clock().now().nanoseconds))
         node.create_subscription(ActionChunk, PROMPT, self._on_chunk, topics.INFERENCE_QOS)
 
     def begin(self, injected: Injected) -> None:
@@ -65,8 +74,8 @@ class LateRelay:
             self._coming.append((self._now + round(delay * 1e6), message))
             self._release()
 
-    def _on_clock(self, message: Clock) -> None:
-        self._now = to_ns(message.clock)
+    def _advance(self, now: int) -> None:
+        self._now = now
         self._release()
 
     def _release(self) -> None:

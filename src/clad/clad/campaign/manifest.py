@@ -69,6 +69,7 @@ class Manifest:
         self.path, self.settings = path, dict(settings)
         self.conditions: dict[str, dict] = {}
         self.entries: list[Entry] = []
+        self._done: set[tuple] = set()
 
     @classmethod
     def resume(cls, folder: Path, settings: Mapping[str, Any]) -> Manifest:
@@ -85,6 +86,7 @@ class Manifest:
                 raise ValueError(f"schema {body['schema']}, not {SCHEMA}")
             manifest.conditions = dict(body["conditions"])
             manifest.entries = [Entry(**entry) for entry in body["episodes"]]
+            manifest._done = {entry.key for entry in manifest.entries if entry.counts}
             found = dict(body["settings"])
         except (ValueError, KeyError, TypeError) as error:
             raise CladError(
@@ -101,11 +103,12 @@ class Manifest:
 
     def has(self, item: Item) -> bool:
         """Whether this episode is done."""
-        return any(entry.counts and entry.key == item.key for entry in self.entries)
+        return item.key in self._done
 
     def add(self, entry: Entry) -> None:
         """One more attempt, on disk when this returns."""
         self.entries.append(entry)
+        self._done |= {entry.key} if entry.counts else set()
         body = {"schema": SCHEMA, "settings": self.settings, "conditions": self.conditions}
         body |= {"machine": machine(), "versions": versions(), "episodes": [asdict(e) for e in self.entries]}
         temporary = self.path.with_name(f".{FILE}.{os.getpid()}")

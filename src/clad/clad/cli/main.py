@@ -22,6 +22,7 @@ COMMANDS = {
     "sim": "clad.cli.sim",
     "robot": "clad.cli.robot",
     "watch": "clad.cli.watch",
+    "campaign": "clad.cli.campaign",
     "eval": "clad.cli.eval",
     "info": "clad.cli.info",
     "demos": "clad.cli.demos",
