@@ -133,6 +133,15 @@ def test_rows_are_ordered_however_they_come_and_an_episode_has_one():
     assert made.successes == 2
 
 
+def test_on_an_arm_failures_have_as_many_steps_as_somebody_had_patience():
+    rows = [replace(row(i, success=False), outcome="timeout", steps=steps) for i, steps in enumerate((150, 152))]
+    arm = [replace(result(r), protocol="robot") for r in rows]
+    arm[0].merge(arm[1])
+    assert [r.steps for r in arm[0].episodes] == [150, 152]
+    with pytest.raises(UsageError, match="different limits"):
+        result(rows[0]).merge(result(rows[1]))
+
+
 def test_a_row_shows_the_step_limit_that_it_was_run_with():
     made = result(row(0), row(1, success=False), row(2, success=False, outcome="aborted", steps=7))
     made.check_limit(150)
