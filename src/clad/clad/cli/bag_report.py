@@ -85,6 +85,9 @@ def _text(report) -> str:
         tasks = by_task(one.figures)
         total = [group(one.figures, of_one_task=False)] if len(tasks) > 1 else []
         lines += [episode_text(one.recordings), "", task_text([*tasks, *total])]
+        equal, told = one.live
+        if told:
+            lines.append(f"figures told live equal those of the bag, bit for bit: {equal} of {told} episodes")
         lines += [f"  ! {bag + ': ' if bag else ''}{problem}" for bag, problem in one.problems]
     if report.comparison is not None:
         lines += ["", comparison_text(report.comparison, [one.label for one in report.sets])]

@@ -40,6 +40,12 @@ class ReportSet:
         wrong = [(r.path.name, problem) for r in self.recordings for problem in r.problems]
         return wrong + [("", note) for note in notes(self.figures)]
 
+    @property
+    def live(self) -> tuple[int, int]:
+        """(episodes whose live figures equal the bag's, bit for bit; episodes that have live figures)."""
+        told = [episode.differs for episode in self.episodes if episode.differs is not None]
+        return sum(not differs for differs in told), len(told)
+
 
 @dataclass(slots=True, kw_only=True)
 class Report:
@@ -84,6 +90,7 @@ def as_data(report: Report) -> dict[str, Any]:
                 "settings": settings(one.figures),
                 "total": asdict(group(one.figures, of_one_task=False)),
                 "tasks": [asdict(g) for g in by_task(one.figures)],
+                "live_equal": one.live,
                 "recordings": [_recording(recording) for recording in one.recordings],
                 "notes": [sentence for bag, sentence in one.problems if not bag],
             }
