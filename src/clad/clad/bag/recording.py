@@ -106,6 +106,11 @@ def find_bags(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
+def robot_of(path: Path) -> RobotContract:
+    """The robot that a recording holds, names, or whose joints it shows. Raises CladError when it does none of these."""
+    return _recorded_contract(Recording(path=path, metadata=read_metadata(path))) or _robot_with_joints(path)
+
+
 def _bags_below(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path

@@ -7,29 +7,36 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from clad.cli.running import ros_module
-from clad.errors import CladError, UsageError
+from clad.errors import UsageError
 
 HELP = "show a running graph, or a recording, on a page in the browser"
 EXAMPLES = """\
   clad watch                                  the graph that runs on this machine; `clad sim --watch` does both in one
   clad watch --domain 5 --save run.rrd        of ROS domain 5, and keep what is shown
   clad watch runs/book/bags/libero_10-5-0-0   a recording, ours or one of `ros2 bag record`; needs no ROS
-  clad watch runs/book/bags/* --no-page --save book.rrd
+  clad watch runs/book --no-page --save book.rrd
                                               only the file, for `rerun book.rrd`
 
 The page is on this machine only and needs no network. From another machine: ssh -L 9090:127.0.0.1:9090 -L 9876:127.0.0.1:9876
 """
 IMAGE_RATE = 10.0  # Hz
+Drawn = Callable[[Any, float], Any]  # a Scene for a robot's contract and the most pictures a second
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bags", nargs="*", type=Path, metavar="BAG", help="recordings to show in place of a graph")
+    parser.add_argument(
+        "bags",
+        nargs="*",
+        type=Path,
+        metavar="BAG",
+        help="recordings to show in place of a graph, or folders with such below",
+    )
     parser.add_argument(
         "--domain", type=int, metavar="N", help="ROS domain of the graph (default: ROS_DOMAIN_ID, or the only one here)"
     )
@@ -63,13 +70,13 @@ def run(args: argparse.Namespace) -> int:
 
     if args.image_rate <= 0:
         raise UsageError(f"--image-rate {args.image_rate:g} shows nothing", "Give a rate above 0 Hz")
-    show = _bags if args.bags else _graph(args)
+    show = _bags(args) if args.bags else _graph(args)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with nullcontext() if args.no_page else open_page(args.port) as page, open_stream(page, args.save) as stream:
             if page is not None:
                 print(page.url, flush=True)
-            show(args, lambda contract, rate: Scene(stream, contract, rate))
+            show(lambda contract, rate: Scene(stream, contract, rate))
             if args.bags and page is not None:
                 stream.flush()
                 _until_interrupted()
@@ -94,7 +101,7 @@ def watching() -> Iterator[None]:
             process.wait()
 
 
-def _graph(args: argparse.Namespace) -> Any:
+def _graph(args: argparse.Namespace) -> Callable[[Drawn], None]:
     """What shows a running graph; finds ROS and the domain before a page is opened for nothing."""
     node = ros_module("clad_viewer.node")
     if args.domain is not None:
@@ -102,34 +109,31 @@ def _graph(args: argparse.Namespace) -> Any:
     domain = ros_module("clad_ros.domain").domain_of_graph()
     os.environ["ROS_DOMAIN_ID"] = str(domain)
 
-    def show(args: argparse.Namespace, scene: Any) -> None:
+    def show(scene: Drawn) -> None:
         print(f"watching ROS domain {domain}; Ctrl-C ends it", file=sys.stderr, flush=True)
         node.view(lambda contract: scene(contract, args.image_rate), args.robot)
 
     return show
 
 
-def _bags(args: argparse.Namespace, scene: Any) -> None:
-    """Draw recordings, one after the other."""
+def _bags(args: argparse.Namespace) -> Callable[[Drawn], None]:
+    """What draws recordings, one after the other; finds them before a page is opened for nothing."""
     from tqdm import tqdm
 
     from clad.bag.reader import read_messages
+    from clad.bag.recording import find_bags, robot_of
     from clad.contract import load_contract
 
-    contract = load_contract(args.robot or _robot_of(args.bags[0]))
-    drawn = scene(contract, float("inf"))
-    for bag in tqdm(args.bags, unit="bag", disable=len(args.bags) == 1):
-        for item in read_messages(bag, set(drawn.topics)):
-            drawn.feed(item.topic, item.published, item.message)
+    bags = find_bags(args.bags)
+    contract = load_contract(args.robot) if args.robot else robot_of(bags[0])
 
+    def show(scene: Drawn) -> None:
+        drawn = scene(contract, float("inf"))
+        for bag in tqdm(bags, unit="bag", disable=len(bags) < 2):
+            for item in read_messages(bag, set(drawn.topics)):
+                drawn.feed(item.topic, item.published, item.message)
 
-def _robot_of(bag: Path) -> str:
-    from clad.bag.reader import read_metadata
-
-    robot = read_metadata(bag).get("contract")
-    if robot is None:
-        raise CladError(f"{bag} does not say of which robot it is", "Name it: --robot libero")
-    return robot
+    return show
 
 
 def _until_interrupted() -> None:

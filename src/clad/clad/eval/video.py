@@ -16,13 +16,13 @@ HOLD_SECONDS = 1.5  # how long the last frame stays, so that the outcome can be 
 
 def write_video(
     path: Path,
-    frames: Iterable[tuple[int, Mapping[str, np.ndarray]]],
+    frames: Iterable[tuple[int | str, Mapping[str, np.ndarray]]],
     *,
     fps: float,
     instruction: str,
     outcome: str,
 ) -> None:
-    """Write `path` from pairs of a control step and its pictures, in order.
+    """Write `path` from pairs of a control step, or of words to stand below, and its pictures, in order.
 
     Pictures: camera -> (H, W, 3) uint8 rgb, row 0 at the top, the same cameras and size throughout. fps: pictures a second
     of the episode's own time. Raises ValueError when there is no frame.
@@ -59,7 +59,7 @@ def compose(frame: Mapping[str, np.ndarray]) -> np.ndarray:
     return row[: row.shape[0] // 2 * 2, : row.shape[1] // 2 * 2]  # yuv420p halves both sides
 
 
-def _captioned(picture: np.ndarray, step: int, instruction: str, outcome: str = "") -> np.ndarray:
+def _captioned(picture: np.ndarray, step: int | str, instruction: str, outcome: str = "") -> np.ndarray:
     from PIL import Image, ImageDraw, ImageFont
 
     height, width = picture.shape[:2]
@@ -73,7 +73,7 @@ def _captioned(picture: np.ndarray, step: int, instruction: str, outcome: str = 
         font = ImageFont.load_default(size)
     draw.text((6, height + 4), instruction, (235, 235, 235), font)
     small = ImageFont.load_default(13)
-    draw.text((6, height + 25), f"step {step}", (160, 160, 165), small)
+    draw.text((6, height + 25), step if isinstance(step, str) else f"step {step}", (160, 160, 165), small)
     if outcome:
         draw.text((width - 6, height + 25), outcome, OUTCOME_COLOURS.get(outcome, (235, 235, 235)), small, anchor="ra")
     return np.asarray(canvas)
