@@ -126,7 +126,15 @@ def test_the_viewer_comes_with_the_first_command_that_shows_something(sandbox):
     assert sandbox("sim")[1] == EVERYTHING
     assert sandbox("sim", "--watch")[1] == ["requirements/look.txt "]
     assert sandbox("watch")[1] == []
-    assert sandbox("test")[1] == ["requirements/train.txt ", "requirements/encoder.txt "]
+    training = ["requirements/train.txt ", "requirements/encoder.txt "]
+    assert sandbox("test")[1] == [*training, "requirements/figures.txt "]
+
+
+def test_pictures_of_the_latent_space_bring_what_they_need(sandbox):
+    sandbox("train")
+    assert sandbox("figure", "joints")[1] == []
+    assert sandbox("figure", "umap")[1] == ["requirements/figures.txt "]
+    assert sandbox("figure", "gradients")[1] == []
 
 
 def test_another_venv_means_building_from_nothing(sandbox):
