@@ -76,7 +76,7 @@ class PlannerNode(CladNode):
         self._submitted: tuple[int, int] | None = None
         self._planned: tuple[tuple[int, int], LatentForesight] | None = None
         self._complete = 0.0  # when the newest observation was complete, monotonic s
-        self._seq = self._replaced = 0
+        self._seq = 0
         self._next_plan = 0.0  # free-run: not before this moment, monotonic s
         self._lateness: deque[float] = deque(maxlen=250)
         self._worker = Worker(self._plan, self._failed, merge_jobs)
@@ -100,7 +100,12 @@ class PlannerNode(CladNode):
         self._timer = self.create_timer(self._period, self._on_timer, clock=steady)
         # whether an observation is overdue is looked at several times a control period
         self._watch = self.create_timer(self._contract.control_period / LOOKS, self._on_timer, clock=steady)
-        self.diagnostics.set(model=self._bundle.id, provider=self.value("provider"), precision=self.value("precision"))
+        self.diagnostics.set(
+            model=self._bundle.id,
+            provider=self.value("provider"),
+            precision=self.value("precision"),
+            observations_replaced=0,
+        )
 
     def release(self) -> None:
         if self._worker is not None:
@@ -198,8 +203,7 @@ class PlannerNode(CladNode):
             self._note_start()
         self._submitted = job.key
         if not self._worker.submit(job):
-            self._replaced += 1
-            self.diagnostics.set(observations_replaced=self._replaced)
+            self.diagnostics.set(observations_replaced=self._worker.replaced)
 
     def _note_start(self) -> None:
         """Free-run: when the next plan may start, and how late this one did, over the last plans.
@@ -243,7 +247,10 @@ class PlannerNode(CladNode):
         latency = f"{foresight.plan_latency * 1e3:.2f}"
         # the words stay the same from plan to plan, so that the log is told once; what changes is a value
         level, words = (WARN, "planning with a gap in the history") if foresight.fallback else (OK, "planning")
-        self.diagnostics.report(level, words, plan_latency_ms=latency, plans=self._seq, gap=foresight.fallback)
+        waited = self._worker.queue_age_ms
+        self.diagnostics.report(
+            level, words, plan_latency_ms=latency, plans=self._seq, gap=foresight.fallback, queue_age_ms=waited
+        )
 
     def _publish(self, message: LatentForesight) -> None:
         self._seq += 1

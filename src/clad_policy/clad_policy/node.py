@@ -62,7 +62,7 @@ class PolicyNode(CladNode):
             warm_start=self.value("warm_start"),
         )
         self._policy.warm_up()
-        self._seq = self._dropped = 0
+        self._seq = 0
         self._latency = LatencyModel()
         self._stamps = ChunkStamps(self._latency)
         self._continuation = Continuation(control_period_ns(self._contract), self._latency)
@@ -104,8 +104,7 @@ class PolicyNode(CladNode):
             )
             return
         if not self._worker.submit((message, self._now())):
-            self._dropped += 1
-            self.diagnostics.set(foresights_dropped=self._dropped)
+            self.diagnostics.set(foresights_dropped=self._worker.replaced)
 
     def _on_executed(self, message: ExecutedAction) -> None:
         """What acts, and since when: the latency up to there is known by nobody else."""
@@ -133,6 +132,7 @@ class PolicyNode(CladNode):
             policy_latency_ms=f"{chunk.policy_latency * 1e3:.2f}",
             chunks=self._seq,
             frozen_steps=committed.frozen if committed else 0,
+            queue_age_ms=self._worker.queue_age_ms,
             **latency,
         )
 

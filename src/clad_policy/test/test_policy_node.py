@@ -68,3 +68,15 @@ def test_a_foresight_of_another_model_gives_a_reason_and_no_chunk(graph, speak, 
     graph.wait(lambda: chunks[-1].foresight_seq == 51, "the chunk after it")
     assert all(c.foresight_seq != 50 for c in chunks)
     graph.wait(lambda: seen[-1].status[0].level == DiagnosticStatus.OK, "the all-clear")
+
+
+def test_what_piles_up_is_left_out_and_counted(graph, speak, chunks, bundle, foresight):
+    """Foresights faster than chunks can be made: the newest acts, the others are counted."""
+    seen = graph.collect(DiagnosticArray, topics.DIAGNOSTICS, topics.DIAGNOSTICS_QOS)
+    told = lambda: {v.key: v.value for m in seen for s in m.status if s.name == "policy" for v in s.values}  # noqa: E731
+    for seq in range(100, 400):
+        speak(message(foresight, bundle.id, seq))
+    graph.wait(lambda: chunks[-1].foresight_seq == 399, "the newest chunk")
+    graph.wait(lambda: int(told().get("foresights_dropped", 0)) > 0, "the count")
+    p50, p95 = map(float, told()["queue_age_ms"].split(" / "))
+    assert 0 <= p50 <= p95

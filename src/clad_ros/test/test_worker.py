@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 
+from clad.runtime.execution.latency import WARM_UP
 from clad_ros.worker import Worker
 
 
@@ -26,7 +28,35 @@ def test_the_newest_job_wins_and_what_must_not_be_lost_is_merged():
     go.set()
     assert done.wait(10)
     worker.close()
-    assert ran == [[1], [2, 3]]
+    assert ran == [[1], [2, 3]] and worker.replaced == 1
+
+
+def test_it_says_how_long_jobs_wait():
+    told, ran = [], threading.Semaphore(0)
+    began, go = threading.Event(), threading.Event()
+
+    def run(job):
+        told.append(worker.queue_age_ms)
+        ran.release()
+        if job == "slow":
+            began.set()
+            go.wait(10)
+
+    worker = Worker(run, failed=lambda error: None)
+    for _ in range(WARM_UP + 1):  # each finds it idle
+        worker.submit("quick")
+        assert ran.acquire(timeout=10)
+    assert told[0] == "warming up"
+    idle = float(told[-1].split(" / ")[1])
+    worker.submit("slow")
+    assert began.wait(10) and ran.acquire(timeout=10)
+    for job in ("late", "later"):  # both wait behind the slow one, and one takes the other's place
+        worker.submit(job)
+    time.sleep(0.05)
+    go.set()
+    assert ran.acquire(timeout=10)
+    worker.close()
+    assert float(told[-1].split(" / ")[1]) >= 50 > idle and worker.replaced == 1
 
 
 def test_a_failing_job_is_reported_and_the_next_one_runs():
