@@ -18,6 +18,7 @@ setup(
     entry_points={
         "console_scripts": [
             "recorder_node = clad_recorder.node:main",
+            "monitor_node = clad_recorder.monitor_node:main",
             "episode_runner_node = clad_recorder.runner_node:main",
         ]
     },

@@ -20,6 +20,7 @@ from clad.eval.result import EpisodeRecord, episode_timing
 from clad.eval.runner import video_name
 from clad.eval.video import write_video
 from clad_interfaces.action import RunEpisode
+from clad_interfaces.msg import EpisodeFigures
 from clad_interfaces.srv import SetOutcome, StartRecording, StopRecording
 from clad_recorder import bag as bags
 from clad_recorder.episode_report import diagnostic_value, frames, inference
@@ -28,6 +29,7 @@ from clad_ros import topics
 
 SERVICE_TIMEOUT = 30.0  # s of wall time
 GONE_AFTER = 5.0  # s without the bridge's action server until an episode is given up
+FIGURES_TIMEOUT = 5.0  # s that the monitor has, on a busy machine, to tell an episode's figures
 LOOK = 0.1  # s between looks at whether somebody has said how an episode ended
 
 # (outcome, reason) once somebody has said how the episode ended, None until then
@@ -46,6 +48,8 @@ class Runner:
         self._start = node.create_client(StartRecording, topics.START_RECORDING)
         self._stop = node.create_client(StopRecording, topics.STOP_RECORDING)
         self._episode = ActionClient(node, RunEpisode, topics.RUN_EPISODE)
+        node.create_subscription(EpisodeFigures, topics.EPISODE_FIGURES, self._on_figures, topics.EPISODE_FIGURES_QOS)
+        self._figured = (0, "")  # the last episode whose figures were told, and its outcome
         self._goal = None
         self._bag: Path | None = None  # the one that is being recorded
 
@@ -76,6 +80,7 @@ class Runner:
         began = time.monotonic()
         result = self._run_goal(spec, bag, judge)
         wall = time.monotonic() - began
+        self._await_figures(result)
         stopped = self._call(self._stop, StopRecording.Request(), "/stop_recording")
         self._bag = None
         if not stopped.success:
@@ -112,6 +117,18 @@ class Runner:
                 f"{what} did not answer within {SERVICE_TIMEOUT:g} s", "See the log of the node that has it"
             )
         return future.result()
+
+    def _on_figures(self, message: EpisodeFigures) -> None:
+        self._figured = (message.episode, message.outcome)
+
+    def _await_figures(self, result: RunEpisode.Result) -> None:
+        """The monitor's figures belong into the episode's bag. A graph may do without a monitor."""
+        deadline = time.monotonic() + FIGURES_TIMEOUT
+        while self._figured != (result.episode, result.outcome) and self._node.count_publishers(topics.EPISODE_FIGURES):
+            if time.monotonic() > deadline:
+                self._node.get_logger().warning(f"the monitor has told no figures of episode {result.episode}")
+                return
+            self._spin(None, LOOK)
 
     def _run_goal(self, spec: EpisodeSpec, bag: Path, judge: Judge | None) -> RunEpisode.Result:
         goal = RunEpisode.Goal(

@@ -23,7 +23,7 @@ from clad.sim.suites import task_info
 from clad_recorder.runner import Runner
 from clad_recorder.settings import Settings
 
-NODES = ("recorder", "policy", "planner")  # and the bridge
+NODES = ("recorder", "monitor", "policy", "planner")  # and the bridge
 # parameters that are fields of Settings under the same name
 SETTINGS = (
     *("bridge", "protocol", "mode", "visuals", "execution", "max_steps", "instruction"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from clad.bag.live import disagreements
+from clad.bag.recording import read_recording
 from clad.contract import load_contract
 from clad.eval.schema import validate
 from clad.runtime.bundle import load_bundle
@@ -37,6 +40,7 @@ def out(tmp_path_factory):
 def nodes(graph, out):
     model = {"model": str(MODEL)}
     graph.start("clad_recorder", "recorder_node", "recorder", root=str(out))
+    graph.start("clad_recorder", "monitor_node", "monitor")
     graph.start("clad_policy", "policy_node", "policy", **model)
     graph.start("clad_planner", "planner_node", "planner", **model)
     graph.start("clad_sim_bridge", "sim_bridge_node", "sim_bridge", suite=SUITE, task=TASK, **model)
@@ -123,6 +127,18 @@ def test_the_bag_tells_the_whole_story(row, out, direct):
     assert 0 < row["timing"]["ros_share"]["p50_ms"] < row["timing"]["chunk_latency"]["p50_ms"]
     assert row["timing"]["gl_backend"] in ("egl", "osmesa")
     assert (out / row["video"]).stat().st_size > 5000
+
+
+def test_the_figures_told_live_are_those_of_the_bag(row, out):
+    bag = out / row["bag"]
+    ((told, _),) = decoded(bag, topics.EPISODE_FIGURES)
+    (episode,) = read_recording(bag).episodes
+    assert disagreements({item.key: item.value for item in told.figures}, episode.figures) == []
+    assert (told.episode, told.outcome) == (episode.figures.episode, "success")
+    assert told.foresight_cosine == episode.figures.foresight["cosine_p50"]
+    assert told.observation_age == episode.figures.observation_age["p50_ms"] / 1e3 and told.hold_time == 0.0
+    told.figures[list(asdict(episode.figures)).index("steps")].value = str(row["steps"] + 1)
+    assert disagreements({item.key: item.value for item in told.figures}, episode.figures) == ["steps"]
 
 
 def test_resume_runs_only_what_is_missing(graph, row, out):

@@ -31,6 +31,7 @@ IMAGE_QOS = _reliable(5)
 JOINT_STATES, EE_POSE, STATE_QOS = "/joint_states", "/ee_pose", _reliable(50)
 EXECUTED_ACTION, ACTION_QOS = "/executed_action", _reliable(50)
 EPISODE, EPISODE_QOS = "/episode", _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
+EPISODE_FIGURES, EPISODE_FIGURES_QOS = "/episode_figures", _reliable(1, DurabilityPolicy.TRANSIENT_LOCAL)
 LATENT_FORESIGHT, ACTION_CHUNK, INFERENCE_QOS = "/latent_foresight", "/action_chunk", _commanding(5)
 COMMANDING_QOS = _commanding(
     5, OFFERED_LEASE
