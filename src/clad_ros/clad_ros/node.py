@@ -22,6 +22,7 @@ from clad.errors import CladError
 from clad_ros import topics
 from clad_ros.connections import Connections
 from clad_ros.diagnostics import Diagnostics
+from clad_ros.garbage import set_aside
 
 HEARTBEAT_PERIOD = 1.0  # s
 
@@ -92,6 +93,7 @@ class CladNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = super().on_activate(state)
+        set_aside()
         self.active = True
         self.diagnostics.ok("active")
         self.activate()

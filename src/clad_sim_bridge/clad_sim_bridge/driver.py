@@ -20,6 +20,7 @@ from clad.safety.actions import action_of, command_of
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction, LatentForesight
 from clad_ros.convert import timed_chunk
 from clad_ros.diagnostics import OK, WARN, Diagnostics
+from clad_ros.garbage import set_aside
 from clad_ros.partners import Partners
 from clad_ros.safety import SafetyMonitor
 from clad_ros.stamps import SECOND, to_ns
@@ -112,6 +113,7 @@ class Driver:
                 self._settings.execution, self._contract.action, execute_steps=self._settings.execute_steps
             ),
         )
+        set_aside()  # the scene is a new one: tens of thousands of objects
         self._safety.begin()
         self._streams.clock(simulation.now)
         self._status.publish(run.status(simulation))
