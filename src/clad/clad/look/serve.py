@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
-import shutil
 import socket
 import subprocess
 import threading
@@ -97,13 +96,15 @@ def _handed_on(port: int, inner_port: int, data_port: int) -> Iterator[int]:
             try:
                 inner.request("GET", self.path)
                 response = inner.getresponse()
+                body = response.read()  # whole, at most the viewer's 43 MB: a length lets a browser tell what was cut off
                 self.send_response(response.status)
+                self.send_header("Content-Length", str(len(body)))
                 for name in ("Content-Type", "rerun-final-length"):
                     if value := response.getheader(name):
                         self.send_header(name, value)
                 self.send_header("Content-Security-Policy", policy)
                 self.end_headers()
-                shutil.copyfileobj(response, self.wfile)
+                self.wfile.write(body)
             except (BrokenPipeError, ConnectionResetError):  # the browser was closed
                 pass
             except OSError:
