@@ -11,8 +11,10 @@ EXAMPLES = """\
   clad figure COMMAND --help                           all options of one of them
 """
 COMMANDS = {
+    "gradients": "clad.cli.figure_gradients",
     "joints": "clad.cli.figure_joints",
     "rollouts": "clad.cli.figure_rollouts",
+    "umap": "clad.cli.figure_umap",
 }
 
 

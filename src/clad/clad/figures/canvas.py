@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
+INSTALL = (
+    "Run it as ./clad, which installs it, or: pip install -r requirements/figures.txt -c requirements/constraints.txt"
+)
 # Okabe and Ito's palette
 BLUE, ORANGE, VERMILLION, GREEN, GREY = "#0072B2", "#E69F00", "#D55E00", "#009E73", "#8A8A8A"
 # Paul Tol's muted palette, its pale grey darkened: ten tasks
