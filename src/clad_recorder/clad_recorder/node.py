@@ -47,7 +47,8 @@ class Recording:
         self._queue: queue.Queue = queue.Queue(capacity)
         self.dropped = 0
         self.failure = ""
-        self._thread = threading.Thread(target=self._write, name="bag writer")
+        # daemon: a node that could not close its bag must end nevertheless, and with it its hold on the file
+        self._thread = threading.Thread(target=self._write, name="bag writer", daemon=True)
         self._thread.start()
 
     def put(self, item: Topic | tuple[str, int, int, bytes]) -> None:
@@ -261,12 +262,14 @@ class RecorderNode(CladNode):
 
     def _close(self) -> int:
         """End the recording, if there is one, with all that has arrived; returns its messages."""
-        if self.context.ok() and self._recording is not None:
-            self._drain_until_quiet()
-        recording, self._recording = self._recording, None
-        if recording is None:
+        if self._recording is None:
             return 0
-        messages = recording.close()
+        try:
+            if self.context.ok():
+                self._drain_until_quiet()
+        finally:  # a signal, or a context that goes away meanwhile, must not leave the bag open
+            recording, self._recording = self._recording, None
+            messages = recording.close()
         if recording.failure:
             self.diagnostics.error(f"recording failed: {recording.failure}", dropped=recording.dropped)
         elif recording.dropped:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import resource
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -50,6 +52,24 @@ def status(graph, recorder):
 def echo(graph, images):
     """Our own copy of the pictures, to pace the test by."""
     return graph.collect(Image, IMAGES, topics.STATE_QOS)
+
+
+def test_a_process_whose_recording_was_never_closed_ends_and_leaves_a_bag(tmp_path):
+    bag = tmp_path / "bag"
+    code = f"""
+from pathlib import Path
+from clad.bag.reader import read_messages
+from clad_recorder.node import Recording, Topic
+topic = Topic(name="/t", type="std_msgs/msg/Bool", schema="bool data", type_hash="", qos="[]")
+recording = Recording(Path({str(bag)!r}), {{"suite": "x"}}, [topic], 10, print)
+recording.put(("/t", 1, 1, bytes(5)))
+while not list(read_messages(Path({str(bag)!r}))):
+    pass
+raise KeyboardInterrupt
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "KeyboardInterrupt" in done.stderr, done.stderr
+    assert not is_complete(bag) and recover(bag) == 1 and read_metadata(bag)["suite"] == "x"
 
 
 def start(graph, uri: str, **metadata: str) -> StartRecording.Response:
