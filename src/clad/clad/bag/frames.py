@@ -43,7 +43,8 @@ class Shot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """time: s since the episode's start. step, held: control steps so far; holding: why, empty while it moves."""
+    """time: s since the episode's start. step: the control step under way. held: how many were, this one included;
+    holding: why this one is, empty while it moves."""
 
     time: float
     step: int
@@ -158,7 +159,7 @@ class _Moments:
             yield self._moment()
         if item.topic == EXECUTED_ACTION:
             held = item.message.source == _HOLD
-            self._step = item.message.step + 1
+            self._step = item.message.step
             self._held += held
             self._holding = (item.message.reason or "no reason given") if held else ""
             return
