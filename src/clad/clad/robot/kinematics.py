@@ -68,16 +68,18 @@ class Kinematics:
         """
         joints = np.clip(np.asarray(seed, dtype=np.float64), self._lower, self._upper)
         lower, upper = np.maximum(self._lower, joints - NEAR), np.minimum(self._upper, joints + NEAR)
-        best = None
+        least, best = np.inf, None
         for _ in range(MAX_ITERATIONS):
             error = motion_between(*self.forward(joints), position, quaternion)
-            if best is None or np.linalg.norm(error) < np.linalg.norm(best[1]):
-                best = joints, error
-            if np.linalg.norm(error) < CLOSE:
+            size = np.linalg.norm(error)
+            if best is None or size < least:
+                least, best = size, (joints, error)
+            if size < CLOSE:
                 break
             jacobian = self._jacobian()
-            damped = jacobian @ jacobian.T + DAMPING * np.linalg.norm(error) * np.eye(6)
-            joints = np.clip(joints + jacobian.T @ np.linalg.solve(damped, error), lower, upper)
+            damped = jacobian @ jacobian.T
+            damped.flat[::7] += DAMPING * size
+            joints = np.minimum(np.maximum(joints + jacobian.T @ np.linalg.solve(damped, error), lower), upper)
         joints, error = best
         return Solution(
             joints=joints, distance=float(np.linalg.norm(error[:3])), angle=float(np.linalg.norm(error[3:]))

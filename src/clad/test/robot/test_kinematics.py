@@ -101,3 +101,14 @@ def test_a_limited_motion_keeps_its_direction():
     assert np.allclose(limited(motion, 1.0, 1.0), motion / 5)
     assert np.allclose(limited(motion, 100.0, 0.05), motion / 2)
     assert np.allclose(limited(motion, 100.0, 1.0), motion)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-12, 1e-7, 1e-3, 0.5, 3.0, np.pi - 1e-6])
+def test_the_turn_of_a_motion_is_scipys_rotation_vector(size):
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        axis, first = rng.standard_normal(3), Rotation.random(rng=rng)
+        then = Rotation.from_rotvec(size * axis / np.linalg.norm(axis)) * first
+        sign, length = rng.choice([-1, 1]), rng.uniform(0.5, 2.0)
+        found = motion_between(np.zeros(3), first.as_quat(), np.zeros(3), sign * length * then.as_quat())
+        np.testing.assert_allclose(found[3:], (then * first.inv()).as_rotvec(), rtol=0, atol=1e-14)
