@@ -94,7 +94,7 @@ def _sections(sets: Sequence[EpisodeSet]) -> list[tuple[str, str, go.Figure | No
         (
             "Foresight: the scene",
             "Cosine of the scene foreseen for t + τ with the one that was seen then (1 is perfect); dotted, what one gets by "
-            "saying that nothing changes. Median and quartiles over episodes.",
+            "saying that nothing changes. Median and quartiles of all episodes, in bins of time.",
             plots.foresight(sets, "cosine", "cosine"),
         ),
         (

@@ -15,7 +15,8 @@ from clad.report.tables import by_task, task_name
 
 COLOURS = ("#0072b2", "#d55e00")  # of the two sets: Okabe and Ito's, told apart by everyone
 PALE = ("rgba(0,114,178,0.15)", "rgba(213,94,0,0.15)")
-REASONS = ("#cc79a7", "#e69f00", "#009e73", "#56b4e9", "#f0e442", "#000000")
+REASONS = ("#cc79a7", "#e69f00", "#56b4e9", "#f0e442", "#009e73", "#7b5aa6", "#8c564b", "#000000")
+OTHER = "other reasons"
 MOST_ROWS = 100  # of the timeline
 BINS = 80  # of an episode's time
 STAGE_NAMES = {
@@ -167,7 +168,7 @@ def age(sets: Sequence[EpisodeSet]) -> go.Figure | None:
 
 
 def foresight(sets: Sequence[EpisodeSet], name: str, title: str) -> go.Figure | None:
-    """A foresight's error against what was seen at t + tau, over the episode: median and quartiles over episodes.
+    """A foresight's error against what was seen at t + tau, over the episode: median and quartiles in bins of time.
 
     name: of EpisodeSeries.foresight; its `_persistence` is drawn beside it, dotted.
     """
@@ -200,12 +201,17 @@ def holds(sets: Sequence[EpisodeSet]) -> go.Figure | None:
         y=names, x=[e.figures.duration_s for _, e in episodes], orientation="h", marker_color="#dfe3e8", name="acting",
         customdata=[e.figures.outcome or "-" for _, e in episodes], hovertemplate="%{y}: %{x:.1f} s, %{customdata}<extra></extra>",
     )  # fmt: skip
-    reasons = list(dict.fromkeys(reason for _, e in episodes for *_, reason in e.series.holds))
-    for i, reason in enumerate(reasons):
-        spans = [(n, *span) for n, (_, e) in zip(names, episodes) for span in e.series.holds if span[2] == reason]
+    held: dict[str, float] = {}
+    for begin, end, reason in (span for _, e in episodes for span in e.series.holds):
+        held[reason] = held.get(reason, 0.0) + end - begin
+    reasons = sorted(held, key=held.__getitem__, reverse=True)
+    shown = reasons if len(reasons) <= len(REASONS) else [*reasons[: len(REASONS) - 1], OTHER]
+    for i, reason in enumerate(shown):
+        drawn = reasons[i:] if reason == OTHER else [reason]
+        spans = [(n, *span) for n, (_, e) in zip(names, episodes) for span in e.series.holds if span[2] in drawn]
         figure.add_bar(
             y=[n for n, *_ in spans], x=[end - begin for _, begin, end, _ in spans], base=[s[1] for s in spans],
-            orientation="h", marker_color=REASONS[i % len(REASONS)], name=reason,
+            orientation="h", marker_color=REASONS[i], name=reason,
             hovertemplate="%{y}: held %{x:.2f} s from %{base:.2f} s<extra>" + reason + "</extra>",
         )  # fmt: skip
     ends = {"success": ("#009e73", "circle"), "timeout": ("#d55e00", "x")}
@@ -214,8 +220,9 @@ def holds(sets: Sequence[EpisodeSet]) -> go.Figure | None:
         y=names, x=[e.figures.duration_s for _, e in episodes], mode="markers", showlegend=False, hoverinfo="skip",
         marker={"size": 8, "color": [c for c, _ in styles], "symbol": [s for _, s in styles]},
     )  # fmt: skip
-    figure.update_xaxes(title="s since the first observation").update_yaxes(autorange="reversed", type="category")
-    return figure.update_layout(height=170 + 20 * len(names), barmode="overlay", bargap=0.3)
+    figure.update_xaxes(title="s since the first observation")
+    figure.update_yaxes(autorange="reversed", type="category", dtick=1)
+    return figure.update_layout(height=170 + 20 * (len(names) + len(shown)), barmode="overlay", bargap=0.3)
 
 
 def _pooled(one: EpisodeSet, name: str) -> np.ndarray:
