@@ -29,19 +29,17 @@ def set_down(op: Operator, name: str, place: str) -> None:
         carry_to(op, name, lambda: _spot(op, name, place), yaw)
 
 
-def carry_to(
-    op: Operator, name: str, spot: Callable[[], np.ndarray], yaw: float, *, above: float = 0.06, rise: float = 0.12
-) -> None:
+def carry_to(op: Operator, name: str, spot: Callable[[], np.ndarray], yaw: float) -> None:
     """Bring the held object's origin above `spot()` (3,), lower it there, let go and rise; follows its swing."""
     rotation = pointing_down(yaw)
 
     def hand_for(height: float) -> Callable[[], np.ndarray]:
         return lambda: spot() + [0.0, 0.0, height] - (op.scene.position(name) - op.hand)
 
-    op.move(hand_for(above), rotation, CLOSED, tolerance=0.008, limit=110)
+    op.move(hand_for(0.06), rotation, CLOSED, tolerance=0.008, limit=110)
     op.move(hand_for(0.0), rotation, CLOSED, tolerance=0.006, limit=40)
     op.open()
-    op.move(op.hand + [0.0, 0.0, rise], rotation, OPEN, tolerance=0.03, limit=25)
+    op.move(op.hand + [0.0, 0.0, 0.12], rotation, OPEN, tolerance=0.03, limit=25)
 
 
 def grip_of(op: Operator, name: str) -> tuple[Callable[[], np.ndarray], float]:
