@@ -1,13 +1,12 @@
-"""Messages <-> the library's types. Every array, joint name and frame crosses the ROS border in this file.
+"""Messages <-> the library's types. Every array, joint name and frame crosses the ROS border here or in clad.wire.
 
-Whatever arrives is checked against the robot's contract; what does not fit raises a CladError that names the stream
-and the fault, so that it can stand in /diagnostics as it is.
+What a bag's messages are turned into as well is in clad.wire, which knows no ROS; nodes import it from here too. Whatever
+arrives is checked against the robot's contract; what does not fit raises a CladError that names the stream and the fault.
 """
 
 from __future__ import annotations
 
 import array
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -16,9 +15,33 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from clad.contract import Observation, RobotContract
 from clad.errors import CladError
 from clad.runtime.execution import TimedChunk
-from clad.runtime.types import FORESIGHT_ARRAYS, Chunk, Foresight
+from clad.runtime.types import Chunk, Foresight
+from clad.wire import (
+    foresight_from_message,
+    image_from_message,
+    joints_from_message,
+    observation_from_messages,
+    pose_from_message,
+)
 from clad_interfaces.msg import ActionChunk, LatentForesight
 from clad_ros.stamps import control_period_ns, duration_msg, seconds_to_ns, time_msg, to_ns
+
+__all__ = [
+    "any_image_from_message",
+    "camera_info",
+    "chunk_to_message",
+    "chunk_values",
+    "ee_pose_message",
+    "foresight_from_message",
+    "foresight_to_message",
+    "image_from_message",
+    "image_to_message",
+    "joint_state_message",
+    "joints_from_message",
+    "observation_from_messages",
+    "pose_from_message",
+    "timed_chunk",
+]
 
 # ---- observations -----------------------------------------------------------------------------------------------
 
@@ -30,21 +53,6 @@ def image_to_message(image: np.ndarray, stamp: int, frame: str) -> Image:
     message.header.stamp = time_msg(stamp)
     message.header.frame_id = frame
     return message
-
-
-def image_from_message(message: Image, size: int, stream: str) -> np.ndarray:
-    """rgb8 of exactly (size, size) to (H, W, 3) uint8; read-only, it shares the message's memory."""
-    if message.encoding != "rgb8":
-        raise CladError(f"{stream}: encoding is '{message.encoding}', the contract wants rgb8")
-    if (message.height, message.width) != (size, size):
-        raise CladError(f"{stream}: image is {message.width}x{message.height}, the contract wants {size}x{size}")
-    if message.step != size * 3 or len(message.data) != size * size * 3:
-        raise CladError(
-            f"{stream}: {len(message.data)} bytes in rows of {message.step} are no {size}x{size} rgb8 image"
-        )
-    image = np.frombuffer(message.data, dtype=np.uint8).reshape(size, size, 3)
-    image.flags.writeable = False
-    return image
 
 
 def any_image_from_message(message: Image, stream: str) -> np.ndarray:
@@ -94,60 +102,6 @@ def ee_pose_message(observation: Observation, contract: RobotContract, stamp: in
     return message
 
 
-def observation_from_messages(
-    images: Mapping[str, Image], joints: JointState, pose: PoseStamped, *, step: int, contract: RobotContract
-) -> Observation:
-    """The observation that messages of one stamp make; joints are found by name, in whatever order they come."""
-    fingers = contract.gripper_joint_names
-    return Observation(
-        step=step,
-        images={camera: image_from_message(m, contract.image_size, camera) for camera, m in images.items()},
-        joint_position=_by_name(joints, "position", contract.joint_names),
-        joint_velocity=_by_name(joints, "velocity", contract.joint_names),
-        gripper_position=_by_name(joints, "position", fingers),
-        **_pose(pose, contract),
-    )
-
-
-def joints_from_message(message: JointState, contract: RobotContract) -> tuple[np.ndarray, np.ndarray]:
-    """Positions and velocities (J + G,) of arm joints and fingers, found by name."""
-    names = contract.joint_names + contract.gripper_joint_names
-    return _by_name(message, "position", names), _by_name(message, "velocity", names)
-
-
-def pose_from_message(message: PoseStamped, contract: RobotContract) -> tuple[np.ndarray, np.ndarray]:
-    """Position (3,) m and unit quaternion (4,) xyzw in the contract's base frame."""
-    pose = _pose(message, contract)
-    return pose["ee_position"], pose["ee_quaternion"]
-
-
-def _by_name(message: JointState, field: str, names: Sequence[str]) -> np.ndarray:
-    index = {name: i for i, name in enumerate(message.name)}
-    values = getattr(message, field)
-    missing = [name for name in names if name not in index]
-    if missing:
-        raise CladError(f"joint_states: {', '.join(missing)} missing")
-    if len(values) != len(message.name):
-        raise CladError(f"joint_states: {len(values)} {field} values for {len(message.name)} names")
-    picked = np.array([values[index[name]] for name in names], dtype=np.float64)
-    bad = [name for name, finite in zip(names, np.isfinite(picked)) if not finite]
-    if bad:
-        raise CladError(f"joint_states: {field} of {', '.join(bad)} is not a finite number")
-    return picked
-
-
-def _pose(message: PoseStamped, contract: RobotContract) -> dict[str, np.ndarray]:
-    if message.header.frame_id != contract.base_frame:
-        raise CladError(f"ee_pose: frame is '{message.header.frame_id}', the contract wants '{contract.base_frame}'")
-    p, q = message.pose.position, message.pose.orientation
-    position, quaternion = np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w])
-    if not (np.isfinite(position).all() and np.isfinite(quaternion).all()):
-        raise CladError("ee_pose: not every number is finite")
-    if abs(np.linalg.norm(quaternion) - 1.0) > 1e-3:
-        raise CladError("ee_pose: the quaternion is not of unit length")
-    return {"ee_position": position, "ee_quaternion": quaternion}
-
-
 # ---- foresight --------------------------------------------------------------------------------------------------
 
 
@@ -180,39 +134,6 @@ def foresight_to_message(
     message.header.stamp = time_msg(stamp)
     message.header.frame_id = contract.base_frame
     return message
-
-
-_VECTORS = tuple(name for name in FORESIGHT_ARRAYS if not name.endswith("_foresight"))
-
-
-def foresight_from_message(message: LatentForesight) -> Foresight:
-    """The inverse; raises CladError when tokens and values do not go together or a value is not finite."""
-    arrays = {
-        "proprio_foresight": _tokens(message, "proprio"),
-        "semantic_foresight": _tokens(message, "semantic"),
-        **{name: np.frombuffer(getattr(message, name), dtype=np.float32) for name in _VECTORS},
-    }
-    for name, values in arrays.items():
-        if not np.isfinite(values).all():
-            raise CladError(f"latent_foresight: {name} holds a value that is not finite")
-    return Foresight(
-        step=message.step,
-        seed=message.seed,
-        instruction=message.instruction,
-        encode_latency=to_ns(message.encode_latency) / 1e9,
-        plan_latency=to_ns(message.plan_latency) / 1e9,
-        **arrays,
-    )
-
-
-def _tokens(message: LatentForesight, kind: str) -> np.ndarray:
-    count = getattr(message, f"{kind}_tokens")
-    values = np.frombuffer(getattr(message, f"{kind}_foresight"), dtype=np.float32)
-    if count == 0 and values.size == 0:
-        return values.reshape(0, 0)
-    if count == 0 or values.size % count:
-        raise CladError(f"latent_foresight: {values.size} {kind}_foresight values do not make {count} tokens")
-    return values.reshape(count, -1)
 
 
 # ---- chunks -----------------------------------------------------------------------------------------------------

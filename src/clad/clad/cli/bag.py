@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "to-lerobot": "clad.cli.bag_to_lerobot",
     "to-libero": "clad.cli.bag_to_libero",
     "report": "clad.cli.bag_report",
+    "replay": "clad.cli.bag_replay",
     "video": "clad.cli.bag_video",
 }
 

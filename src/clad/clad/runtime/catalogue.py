@@ -5,6 +5,7 @@ Standard library only, so that launch files may ask.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -40,6 +41,31 @@ def find_bundle(path_or_name: str | Path, robot: str = "libero") -> Path:
     if "/" in text and Path(text).is_dir():
         raise CladError(f"{text} is not a model: it has no {SIDECAR}", "Give a directory that `clad export` wrote")
     raise unknown_name("model", text, bundle_names())
+
+
+def find_recorded(model_id: str, where: str | Path = "") -> Path:
+    """The directory of the very bundle that called itself `model_id` in messages: NAME@first 12 digits of its sha256.
+
+    where: its directory or name; empty: among the models, under whatever name. Raises CladError when that is another one.
+    """
+    if where:
+        candidates = [find_bundle(where)]
+    else:
+        candidates = [find_bundle(name) for name in bundle_names()]
+    found = {path: _id(path) for path in candidates}
+    digits = model_id.rpartition("@")[2]
+    for path, known in found.items():
+        if known.rpartition("@")[2] == digits:
+            return path
+    there = ", ".join(found.values()) or "none"
+    raise CladError(
+        f"this was made with {model_id}; there is {there}",
+        "Only the very same export repeats: give it with --model DIR",
+    )
+
+
+def _id(bundle: Path) -> str:
+    return f"{bundle.name}@{hashlib.sha256((bundle / SIDECAR).read_bytes()).hexdigest()[:12]}"
 
 
 def default_model(robot: str = "libero") -> str:
