@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from tiny_bag import CONTRACT, PERIOD, RUNNING, STEPS, TIMEOUT, changed, data, messages, moved, write_bag
 
-from clad.data.rosbag import Told, episode_names, fingerprint, read_episode
+from clad.data.bag_runs import runs
+from clad.data.rosbag import Told, _streams, episode_names, fingerprint, read_episode
 from clad.errors import CladError
 
 
@@ -143,6 +144,8 @@ def test_a_long_recording_is_several_episodes(tmp_path):
             episode.joint_position, d.joints[:STEPS, :7]
         )
         assert np.array_equal(episode.images["wrist"][3], d.images["wrist"][3]) and episode.meta["outcome"] == outcome
+    held = _streams(path, CONTRACT, *runs(path)[1].span)  # memory is bounded by one episode
+    assert len(held.joints) == STEPS and len(held.images["wrist"]) == 3
     assert fingerprint(path, "episode_0") != fingerprint(path, "episode_1")
     with pytest.raises(CladError, match="has no episode episode_2. It has episode_0, episode_1"):
         read_episode(path, "episode_2", CONTRACT)
@@ -205,7 +208,10 @@ def test_what_a_bag_says_itself_counts_and_what_it_leaves_open_may_be_told(tmp_p
 
 def test_cameras_of_their_own_pace_are_paired_by_the_first(tmp_path):
     """The second camera is 20 ms behind; its nearest picture that was there at the action belongs to the look."""
-    apart = moved(of_an_arm(messages(data()), 30), -20 * 10**6, ("/wrist/image_raw",))
+    apart = list(moved(of_an_arm(messages(data()), 30), -20 * 10**6, ("/wrist/image_raw",)))
+    wrist = [item for item in apart if item[0] == "/wrist/image_raw"]
+    older = changed(moved(wrist, -60 * 10**6), "/wrist/image_raw", lambda m: m | {"data": bytes(len(m["data"]))})
+    apart += older  # black ones, in time too, but farther away
     episode = read_episode(write_bag(tmp_path / "bag", apart), "episode_0", CONTRACT)
     assert np.flatnonzero(episode.image_valid).tolist() == [0, 3, 6]
     assert np.array_equal(episode.images["wrist"], data().images["wrist"][[0, 0, 0, 3, 3, 3, 6, 6]])
