@@ -40,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps", type=options.count, default=64, metavar="N", help="of the integral's path (default: %(default)s)"
     )
+    parser.add_argument(
+        "--robot",
+        default="",
+        metavar="NAME",
+        help="contract of the robot shown (default: the one that the planner names)",
+    )
     parser.add_argument("--out", default="gradients.png", metavar="FILE", help="PNG (default: %(default)s)")
 
 
@@ -57,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     planner = open_planner(args.planner)
     if planner.blind:
         raise CladError(f"{planner.name} is blind: it stands on no pixel", "Give a model that sees")
-    contract = load_contract(planner.contract_name)
+    contract = load_contract(args.robot or planner.contract_name)
     sources = [s for s in find_sources(args.path) if s.key.endswith(args.episode)]
     if not sources:
         raise UsageError(f"no episode of {args.path} is called {args.episode}", "See: clad data check")

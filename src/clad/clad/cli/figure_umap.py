@@ -37,14 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    from clad.data.features import cached_contract
     from clad.figures import canvas, clusters
     from clad.figures.planners import open_planner
 
     out = canvas.png_file(args.out)
     planners = [open_planner(name) for name in args.planner]
+    contract = cached_contract(args.features)
     episodes, held_out = clusters.shared_episodes(args.features, planners)
     found = [
-        clusters.cluster(clusters.embed_dynamics(planner, episodes, args.most), args.seed)
+        clusters.cluster(clusters.embed_dynamics(planner, episodes, contract, args.most), args.seed)
         for planner in tqdm(planners, unit="planner", leave=False, disable=None)
     ]
     clusters.draw(found, held_out, args.seed, out)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clad.contract import load_contract
+from clad.contract import RobotContract
 from clad.data.features import EncodedEpisode, load_cache, read_info
 from clad.data.windows import build_windows
 from clad.errors import CladError
@@ -71,7 +71,9 @@ def shared_episodes(features: Path, planners: Sequence[StudiedPlanner]) -> tuple
     return held, True
 
 
-def embed_dynamics(planner: StudiedPlanner, episodes: Sequence[EncodedEpisode], most: int) -> Latents:
+def embed_dynamics(
+    planner: StudiedPlanner, episodes: Sequence[EncodedEpisode], contract: RobotContract, most: int
+) -> Latents:
     """z_dyn of at most `most` windows, evenly spaced over the episodes."""
     windows = build_windows(
         episodes,
@@ -79,7 +81,7 @@ def embed_dynamics(planner: StudiedPlanner, episodes: Sequence[EncodedEpisode], 
         proprio=planner.proprio_variant,
         cameras=planner.cameras,
         features=planner.features,
-        action=load_contract(planner.contract_name).action,
+        action=contract.action,
     )
     tensors = WindowTensors(windows, planner.normalisers, blind=planner.blind, device=torch.device("cpu"))
     chosen = np.arange(0, len(windows), -(-len(windows) // most))
@@ -98,22 +100,34 @@ def embed_dynamics(planner: StudiedPlanner, episodes: Sequence[EncodedEpisode], 
     )
 
 
-def cluster(latents: Latents, seed: int) -> Clusters:
-    """Raises CladError when UMAP is not installed, or there are fewer than two tasks."""
+def silhouettes(points: np.ndarray, task: np.ndarray) -> np.ndarray:
+    """(W,) Euclidean silhouettes of points (W, d): 1 deep among those of its task, below 0 nearer to another's.
+
+    Raises CladError when there are fewer than two tasks, or scikit-learn is not installed.
+    """
+    if len(np.unique(task)) < 2:
+        raise CladError("there is one task only: nothing to separate", "Give features of several tasks")
     try:
-        import umap
         from sklearn.metrics import silhouette_samples
     except ImportError as error:
+        raise CladError(f"scikit-learn is not installed ({error})", canvas.INSTALL) from error
+    return silhouette_samples(points, task)
+
+
+def cluster(latents: Latents, seed: int) -> Clusters:
+    """Raises CladError as `silhouettes` does, and when UMAP is not installed."""
+    try:
+        import umap
+    except ImportError as error:
         raise CladError(f"UMAP is not installed ({error})", canvas.INSTALL) from error
-    if len(latents.tasks) < 2:
-        raise CladError("there is one task only: nothing to separate", "Give features of several tasks")
+    silhouette = silhouettes(latents.z, latents.task)
     # with a seed UMAP runs on one thread and repeats; Euclidean, as the silhouettes beside it
     embedding = umap.UMAP(random_state=seed, n_jobs=1).fit_transform(latents.z)
     return Clusters(
         latents=latents,
         embedding=embedding,
-        silhouette=silhouette_samples(latents.z, latents.task),
-        embedded_silhouette=silhouette_samples(embedding, latents.task),
+        silhouette=silhouette,
+        embedded_silhouette=silhouettes(embedding, latents.task),
     )
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from clad.bag.figures import EpisodeFigures, EpisodeSeries
 from clad.bag.kept import Foreseen, to_ns
 from clad.bag.metrics import EPISODE, LATENT_FORESIGHT
-from clad.bag.reader import SECOND, read_messages, read_metadata
-from clad.bag.recording import TYPES, read_recording
+from clad.bag.reader import SECOND, read_messages
+from clad.bag.recording import TYPES, read_recording, robot_of
 from clad.contract import RobotContract, load_contract
 from clad.errors import CladError
 
@@ -63,13 +63,10 @@ class BagEpisode:
 def read_episodes(bag: Path, robot: str = "") -> list[BagEpisode]:
     """The bag's episodes in order, those with foresights; pictures are not read.
 
-    robot: contract of the robot shown; by default the one that the recording names. What is wrong with the bag is printed
+    robot: contract of the robot shown; by default the one that the recording tells of. What is wrong with the bag is printed
     on stderr; raises CladError when nothing can be shown of it.
     """
-    told = robot or read_metadata(bag).get("contract")
-    if not told:
-        raise CladError(f"{bag} does not say which robot it shows", "Give --robot NAME")
-    contract = load_contract(told)
+    contract = load_contract(robot) if robot else robot_of(bag)
     recording = read_recording(bag, contract)
     for problem in recording.problems:
         print(f"{bag}: {problem}", file=sys.stderr)

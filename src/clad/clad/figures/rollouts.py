@@ -10,6 +10,7 @@ from textwrap import wrap
 import numpy as np
 
 from clad.bag.kept import to_ns
+from clad.bag.pictures import CAMERA_SUFFIX, picture
 from clad.bag.reader import SECOND, read_messages
 from clad.errors import CladError
 from clad.figures import canvas
@@ -53,12 +54,12 @@ def draw(rollouts: Sequence[Rollout], out: Path) -> None:
         )
         _words(sheet.add_subplot(grid[:, 0]), rollout.episode)
         for row, camera in enumerate(cameras):
-            for column, picture in enumerate(rollout.pictures[camera]):
+            for column, shown in enumerate(rollout.pictures[camera]):
                 axes = sheet.add_subplot(grid[row, column + 1])
                 axes.set_xticks([])
                 axes.set_yticks([])
-                if picture is not None:
-                    axes.imshow(picture, interpolation="lanczos")
+                if shown is not None:
+                    axes.imshow(shown, interpolation="lanczos")
                 if row == 0:
                     axes.set_title(f"{rollout.moments[column]:.1f} s", fontsize=7, pad=2)
                 if column == 0:
@@ -75,7 +76,7 @@ def draw(rollouts: Sequence[Rollout], out: Path) -> None:
 
 def _pictures(episode: BagEpisode, wanted: np.ndarray) -> dict[str, list[np.ndarray | None]]:
     """Of each camera the picture nearest to each stamp (M,) ns, held one at a time while the bag streams by."""
-    topics = {f"/{camera}/image_raw": camera for camera in episode.contract.cameras}
+    topics = {f"/{camera}{CAMERA_SUFFIX}": camera for camera in episode.contract.cameras}
     kept = {camera: [None] * len(wanted) for camera in topics.values()}
     distance = {camera: np.full(len(wanted), np.iinfo(np.int64).max) for camera in topics.values()}
     for item in read_messages(episode.bag, topics):
@@ -83,18 +84,12 @@ def _pictures(episode: BagEpisode, wanted: np.ndarray) -> dict[str, list[np.ndar
         apart = np.abs(wanted - to_ns(item.message.header.stamp))
         nearer = np.flatnonzero(apart < distance[camera])
         if len(nearer):
-            picture = _picture(episode.bag, item.topic, item.message)
+            shown = picture(item.message)
             for k in nearer:
-                kept[camera][k], distance[camera][k] = picture, apart[k]
-    if all(picture is None for pictures in kept.values() for picture in pictures):
+                kept[camera][k], distance[camera][k] = shown, apart[k]
+    if all(shown is None for pictures in kept.values() for shown in pictures):
         raise CladError(f"{episode.bag} has no pictures: {', '.join(topics)}", "Record the cameras too")
     return kept
-
-
-def _picture(bag: Path, topic: str, message) -> np.ndarray:
-    if message.encoding != "rgb8" or message.step != 3 * message.width:
-        raise CladError(f"{bag}: {topic} is {message.encoding}, {message.step} bytes a row", "Only packed rgb8 is read")
-    return np.frombuffer(message.data, dtype=np.uint8).reshape(message.height, message.width, 3)
 
 
 def _words(axes, episode: BagEpisode) -> None:
@@ -132,7 +127,17 @@ def _strip(axes, rollout: Rollout) -> list:
     axes.set_ylabel(label, fontsize=7)
     if "cosine" in found:
         right = axes.twinx()
-        lines += right.plot(found["time"], found["cosine"], color=canvas.BLUE, linewidth=1, label="cosine of the scene")
+        lines += right.plot(
+            found["time"], found["cosine"], color=canvas.BLUE, linewidth=1.3, label="cosine of the scene"
+        )
+        lines += right.plot(
+            found["time"],
+            found["cosine_persistence"],
+            ":",
+            color=canvas.BLUE,
+            linewidth=1,
+            label="of a scene that stays",
+        )
         right.set_ylim(0, 1)
         right.set_ylabel("cosine", fontsize=7, color=canvas.BLUE)
         right.tick_params(labelsize=7, colors=canvas.BLUE)
