@@ -25,7 +25,7 @@ from clad_ros.stamps import to_ns
 
 PROMPT = "/action_chunk_prompt"  # where the policy publishes, to be relayed late
 NODES = ("policy", "planner", "sim_bridge")
-LOOK = 0.002  # s between looks at the wall clock
+LOOK = 0.005  # s between looks at the wall clock
 EPISODE_TIMEOUT = 1800.0  # wall s
 _FLAGS = {words: flag for flag, words in HOLDS.items()}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -21,6 +22,8 @@ from clad_recorder import bag as bags
 from clad_recorder.runner import Runner
 from clad_recorder.settings import Settings
 
+RECORDER_ENDS = 15.0  # s that a recorder may take to notice that its campaign was killed
+
 
 class Stopped(Exception):
     """The operator has asked to stop here."""
@@ -37,7 +40,7 @@ class Conductor(Protocol):
 class Episodes:
     """Runs the episodes of one condition.
 
-    name: the campaign's. before: called with each seed before its episode begins.
+    name: the campaign's. before: called with each item before its episode begins; may raise CladError.
     operator: who is asked for a reset (`resets`) and for the outcome (`judges`), None where nobody is.
     """
 
@@ -48,7 +51,7 @@ class Episodes:
         manifest: Manifest,
         *,
         name: str,
-        before: Callable[[int], None],
+        before: Callable[[Item], None],
         operator: Operator | None,
         resets: bool,
         judges: bool,
@@ -83,7 +86,7 @@ class Episodes:
 
     def _episode(self, item: Item) -> Entry:
         folder = results_folder(self._manifest.path.parent, item.condition, item.repeat)
-        self._before(item.spec.seed)
+        self._before(item)
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         more = {"campaign": self._name, "condition": item.condition, "repeat": item.repeat}
         row, reason = self._runner.episode(item.spec, folder, more, self._judge() if self._judges else None)
@@ -157,7 +160,7 @@ def close_interrupted(manifest: Manifest, condition: str, repeat: int, folder: P
         metadata = read_metadata(bag)
         if "suite" not in metadata:  # none of ours
             continue
-        bags.recover(bag)
+        _recover(bag)
         digest, size = fingerprint(bag_files(bag)[0])
         manifest.add(
             Entry(
@@ -178,6 +181,19 @@ def close_interrupted(manifest: Manifest, condition: str, repeat: int, folder: P
                 row=None,
             )
         )
+
+
+def _recover(bag: Path) -> None:
+    """As bags.recover; the recorder of a campaign that was killed a moment ago is given time to end."""
+    deadline = time.monotonic() + RECORDER_ENDS
+    while True:
+        try:
+            bags.recover(bag)
+            return
+        except CladError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def write_result(manifest: Manifest, settings: Settings, condition: str, repeat: int, folder: Path) -> None:

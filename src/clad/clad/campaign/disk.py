@@ -1,25 +1,33 @@
-"""What a campaign's bags take, before any is recorded: a campaign that does not fit must not begin."""
+"""What a campaign's bags take: one that does not fit must not begin, nor end in the middle of an episode."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from clad.campaign.manifest import Entry
 from clad.contract import RobotContract
 from clad.errors import CladError
 
-# of raw pictures, what a bag takes altogether when compressed: the most that was seen of LIBERO and the fake robot
-# (0.45 to 0.6 of the pictures, other topics included); docs/campaigns.md has the measurement
-SHARE_OF_PICTURES = 0.65
+# measured, and rounded up (docs/campaigns.md): what compression leaves of LIBERO's pictures, a foresight with its chunk
+# and a control step without pictures, in bytes
+SHARE_OF_PICTURES, A_PLAN, A_STEP = 0.65, 16_000, 2_000
 RESERVE = 1_000_000_000  # bytes left to everybody else
 
 
-def episode_bytes(contract: RobotContract, *, steps: int, every: int) -> int:
-    """The most that an episode takes: all its control steps, with pictures every so many of them."""
-    pictures = -(-steps // every) + 1
-    raw = 3 * contract.image_size**2 * len(contract.cameras)
-    return round(pictures * raw * SHARE_OF_PICTURES)
+def episode_bytes(
+    contract: RobotContract, *, steps: int, every: int, simulated: bool, before: Sequence[Entry] = ()
+) -> int:
+    """What an episode takes that lasts for all its control steps, with pictures and a plan every so many of them.
+
+    before: episodes of the same condition that are done; where there are some, the longest strides of their bags tell.
+    Else the contract does: on an arm it holds the bridge's pictures and, taken to be as large, the driver's own.
+    """
+    if before:
+        return round(max(entry.bag_bytes / max(entry.row["steps"], 1) for entry in before) * steps)
+    pictures = 3 * contract.image_size**2 * len(contract.cameras) * (1 if simulated else 2)
+    return round((steps // every + 2) * (pictures * SHARE_OF_PICTURES + A_PLAN)) + steps * A_STEP
 
 
 def free_bytes(folder: Path) -> int:

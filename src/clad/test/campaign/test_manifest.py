@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +20,8 @@ from clad.eval.episodes import EpisodeSpec
 CONDITION = Condition(
     name="c", model="m", protocol="exact", visuals="fast", mode="lockstep", execution="sync", delay_ms=0.0
 )
+
+SEEN = [(60_000_000, 100), (70_000_000, 100), (0, 0)]  # bytes, control steps of bags with a large camera's pictures
 
 
 def item(init: int, repeat: int = 1) -> Item:
@@ -97,10 +100,19 @@ def test_a_fingerprint_is_of_the_whole_file(tmp_path):
     assert fingerprint(tmp_path / "bag") == (hashlib.sha256(content).hexdigest(), len(content))
 
 
+def test_an_episode_takes_what_was_measured_or_more():
+    libero, fake = load_contract("libero"), load_contract("fake")
+    assert (
+        29.6e6 < disk.episode_bytes(libero, steps=520, every=1, simulated=True) < 2 * 29.6e6
+    )  # free-run, fast visuals
+    assert 1.56e6 < disk.episode_bytes(libero, steps=110, every=6, simulated=True) < 2 * 1.56e6  # lock-step
+    assert 3.5e6 < disk.episode_bytes(fake, steps=89, every=1, simulated=False)
+    done = [replace(entry(item(i)), bag_bytes=size, row={"steps": steps}) for i, (size, steps) in enumerate(SEEN)]
+    assert disk.episode_bytes(libero, steps=520, every=1, simulated=True, before=done) == 520 * 700_000
+
+
 def test_what_does_not_fit_is_refused_before_it_begins(tmp_path, monkeypatch):
-    size = disk.episode_bytes(load_contract("libero"), steps=520, every=1)
-    assert 29_650_118 < size < 2 * 29_650_118  # as a free-running episode of 520 steps was measured
-    assert disk.episode_bytes(load_contract("libero"), steps=520, every=6) < size / 5
+    size = disk.episode_bytes(load_contract("libero"), steps=520, every=1, simulated=True)
     monkeypatch.setattr(disk, "free_bytes", lambda folder: disk.RESERVE + 2 * size)
     disk.require_room(tmp_path / "not" / "there", [size, size])
     with pytest.raises(CladError, match="may need .* GB are free. Free some"):
