@@ -34,7 +34,6 @@ from clad_sim_bridge.streams import Streams
 
 MODES = ("lockstep", "free-run")
 RENDER = ("tick", "decoupled")
-
 WATCH_PERIOD = 0.1  # s
 
 
