@@ -12,6 +12,8 @@ import pytest
 
 from clad.bag.live import disagreements
 from clad.bag.recording import read_recording
+from clad.bag.remade import Remade
+from clad.bag.replay import replay
 from clad.contract import load_contract
 from clad.eval.schema import validate
 from clad.runtime.bundle import load_bundle
@@ -139,6 +141,13 @@ def test_the_figures_told_live_are_those_of_the_bag(row, out):
     assert told.observation_age == episode.figures.observation_age["p50_ms"] / 1e3 and told.hold_time == 0.0
     told.figures[list(asdict(episode.figures)).index("steps")].value = str(row["steps"] + 1)
     assert disagreements({item.key: item.value for item in told.figures}, episode.figures) == ["steps"]
+
+
+def test_the_recording_replays_bit_for_bit(row, out):
+    bag = out / row["bag"]
+    found = replay(bag, Remade.of(bag, model=str(MODEL)))
+    assert found.repeats and found.mode == "lockstep"
+    assert found.foresights.equal == found.chunks.equal == -(-row["steps"] // 6)
 
 
 def test_resume_runs_only_what_is_missing(graph, row, out):

@@ -74,8 +74,13 @@ class Replayed:
 
     @property
     def repeats(self) -> bool:
-        """Whether something was compared and nothing differs."""
-        return self.foresights.equal > 0 and not (self.foresights.different or self.chunks.different)
+        """Whether all of it was made again, and is equal."""
+        return all(count.equal == count.n for count in (self.foresights, self.chunks))
+
+    @property
+    def differs(self) -> bool:
+        """Whether something was made again and is not equal, or nothing could be."""
+        return bool(self.foresights.different or self.chunks.different or not self.foresights.equal)
 
 
 def replay(path: Path, remade: Remade) -> Replayed:

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None:
         body = {"recordings": [asdict(result) | {"repeats": result.repeats} for result in found]}
         Path(args.json).write_text(json.dumps(body, indent=1) + "\n")
-    return int(any(result.mode == "lockstep" and not result.repeats for result in found))
+    return int(any(result.mode == "lockstep" and result.differs for result in found))
 
 
 def _words(result) -> str:
