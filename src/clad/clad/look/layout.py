@@ -19,11 +19,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, GREY = (
     (204, 121, 167),
     (150, 150, 150),
 )
-FIELDS = {
-    "joint_position": "joints, rad",
-    "ee_position": "hand, m",
-    "gripper_position": "fingers, m",
-}  # shown of the proprio
+FIELDS = {"joint_position": "joints, rad", "ee_position": "hand, m"}  # shown of the proprio
 LOG_COLUMNS = ("LogLevel", "Body")
 STATES = {
     "episode": {"running": BLUE, "success": GREEN, "timeout": ORANGE, "aborted": RED},

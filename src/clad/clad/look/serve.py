@@ -96,7 +96,9 @@ def _handed_on(port: int, inner_port: int, data_port: int) -> Iterator[int]:
             try:
                 inner.request("GET", self.path)
                 response = inner.getresponse()
-                body = response.read()  # whole, at most the viewer's 43 MB: a length lets a browser tell what was cut off
+                body = (
+                    response.read()
+                )  # whole, at most the viewer's 43 MB: a length lets a browser tell what was cut off
                 self.send_response(response.status)
                 self.send_header("Content-Length", str(len(body)))
                 for name in ("Content-Type", "rerun-final-length"):

@@ -118,7 +118,7 @@ class Standing:
             f"| {m.episode} | {m.init_index} | {m.seed} | {outcome} | {m.steps} |" for m, outcome in ended[-LATEST:]
         ]
         head = ["| episode | init | seed | outcome | steps |", "|---|---|---|---|---|"]
-        return [f"### success {successes}/{n} ({share})", "", *head, *reversed(rows), ""]
+        return [f"#### success {successes}/{n} ({share})", "", *head, *reversed(rows), ""]
 
     def _alarms(self) -> list[str]:
         alarms = [f"- {name}: {message}" for name, (level, message) in sorted(self.health.items()) if level]
