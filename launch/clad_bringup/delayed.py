@@ -53,10 +53,11 @@ class LateRelay:
         self._coming: list[tuple[int, ActionChunk]] = []
         self.chunks: list[ActionChunk] = []  # as the policy published them
         self._publisher = node.create_publisher(ActionChunk, topics.ACTION_CHUNK, topics.COMMANDING_QOS)
+        self._wall = None if simulated else node.get_clock()
         if simulated:
-            node.create_subscription(Clock, topics.CLOCK, lambda m: self._advance(to_ns(m.clock)), topics.CLOCK_QOS)
+            node.create_subscription(Clock, topics.CLOCK, self._on_clock, topics.CLOCK_QOS)
         else:
-            node.create_timer(LOOK, lambda: self._advance(node.get_clock().now().nanoseconds))
+            node.create_timer(LOOK, self._look)
         node.create_subscription(ActionChunk, PROMPT, self._on_chunk, topics.INFERENCE_QOS)
 
     def begin(self, injected: Injected) -> None:
@@ -71,11 +72,18 @@ class LateRelay:
         self.chunks.append(message)
         delay = self._injected.next_ms()
         if delay is not None:
+            self._look()
             self._coming.append((self._now + round(delay * 1e6), message))
             self._release()
 
-    def _advance(self, now: int) -> None:
-        self._now = now
+    def _look(self) -> None:
+        """The wall clock is read, not waited for."""
+        if self._wall is not None:
+            self._now = self._wall.now().nanoseconds
+            self._release()
+
+    def _on_clock(self, message: Clock) -> None:
+        self._now = to_ns(message.clock)
         self._release()
 
     def _release(self) -> None:
