@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     title = (
         f"What the {args.target} foresight stands on: {planner.name}\n"
         f"{episode.instruction} ({sources[0].key})\n"
-        f"integrated gradients from {BASELINES[args.baseline]}, {args.steps} steps; %: the camera's share; sums are 1 ± {gap:.1g}"
+        f"integrated gradients from {BASELINES[args.baseline]}, {args.steps} steps; %: the camera's share; sums are 1 ± {gap:.2g}"
     )
     gradients.draw(found, title, contract.control_period, out)
     print(f"attributions of {len(found)} instants add up to 1 within {gap:.2g} (more --steps: nearer)")

@@ -28,7 +28,7 @@ from clad.model.dynamics import Observed
 
 BLUR = 0.08  # of a blurred baseline's Gaussian, in image heights: what is where is gone, colours and light remain
 SMOOTH = 0.03  # of the heat shown, in image heights: neighbouring pixels cancel each other; sums are unaffected
-PATH_BATCH = 8  # pictures a pass along the path
+PATH_BATCH = 4  # pictures a pass along the path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,7 @@ def draw(rollouts: Sequence[Rollout], out: Path) -> None:
                     axes.set_title(f"{rollout.moments[column]:.1f} s", fontsize=7, pad=2)
                 if column == 0:
                     axes.set_ylabel(camera, fontsize=7)
-        lines = _strip(sheet.add_subplot(grid[-1, 1:]), rollout) or lines
+        lines = max(lines, _strip(sheet.add_subplot(grid[-1, 1:]), rollout), key=len)  # some models have no cosine
     if lines:
         figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), fontsize=8, frameon=False)
     models = ", ".join(dict.fromkeys(str(r.episode.figures.planner) for r in rollouts))
