@@ -140,7 +140,8 @@ def compare(first: Clusters, other: Clusters) -> tuple[int, int, float]:
 
     pairs = [c.by(c.latents.episode) for c in (first, other)]
     differences = np.array([pairs[0][e] - pairs[1][e] for e in pairs[0]])
-    return int((differences > 0).sum()), len(differences), float(wilcoxon(differences).pvalue)
+    p = float(wilcoxon(differences).pvalue) if differences.any() else 1.0
+    return int((differences > 0).sum()), len(differences), p
 
 
 def draw(found: Sequence[Clusters], held_out: bool, seed: int, out: Path) -> None:

@@ -54,7 +54,7 @@ def test_episodes_are_what_is_compared():
         for s in (0.1 + 0.01 * episode, np.zeros(66))
     )
     assert compare(one, other) == (6, 6, pytest.approx(2 / 2**6))  # every sign alike: the exact two-sided p
-    assert compare(other, one)[0] == 0
+    assert compare(other, one)[0] == 0 and compare(one, one) == (0, 6, 1.0)
     by_task = {0: 0.1 + 0.01 * (0 * 1 + 2 * 3 + 4 * 50) / 54, 1: 0.1 + 0.01 * (1 * 2 + 3 * 4 + 5 * 6) / 12}
     assert one.by(base.task) == pytest.approx(by_task)
 
