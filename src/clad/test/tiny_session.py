@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
 from mcap_ros2.writer import Writer
 from tiny_bag import CONTRACT, definition
@@ -149,12 +150,14 @@ def feed(meter, stream: Iterable[tuple]):
     return meter
 
 
-def write_bag(path: Path, stream: Iterable[tuple], metadata=None, chunk_size=1024) -> Path:
+def write_bag(
+    path: Path, stream: Iterable[tuple], metadata=None, chunk_size=1024, compression=CompressionType.ZSTD
+) -> Path:
     """A rosbag2 directory's MCAP file. Each message is received 2 ms after it is published. metadata {}: another's recorder."""
     path.mkdir(parents=True)
     told = {"contract": "libero", "contract_hash": CONTRACT.hash} if metadata is None else metadata
     with (path / f"{path.name}_0.mcap").open("wb") as file:
-        writer = Writer(file, chunk_size=chunk_size)
+        writer = Writer(file, chunk_size=chunk_size, compression=compression)
         if told:
             McapWriter.add_metadata(writer._writer, "clad", told)
         schemas = {}

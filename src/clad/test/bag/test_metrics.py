@@ -97,6 +97,18 @@ def test_foresight_against_what_came_and_against_persistence():
     assert found["joint_velocity_p99"] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_future_that_is_seen_half_a_period_off_is_another():
+    def moved(offset):
+        for topic, kind, published, message in session():
+            if topic == "/latent_foresight" and message["step"] == 4:
+                stamp = 5200 * MS + offset
+                message = {**message, "header": {"stamp": {"sec": 5, "nanosec": stamp % 10**9}, "frame_id": ""}}
+            yield topic, kind, published, message
+
+    counts = [feed(EpisodeMeter(CONTRACT, 1), moved(offset)).figures().foresight["n"] for offset in (25 * MS, 26 * MS)]
+    assert counts == [3, 1]  # of 2 -> 4, 4 -> 6 and 0 -> 2
+
+
 def test_a_perfect_foresight():
     assert figures().foresight["cosine_p1"] == pytest.approx(1.0, abs=1e-6)
 
@@ -185,6 +197,13 @@ def test_other_episodes_are_ignored():
     meter = EpisodeMeter(CONTRACT, 1)
     feed(meter, session(episode=2, wall=WALL - 10**10))
     assert feed(meter, session()).figures() == figures()
+
+
+def test_observations_of_a_simulator_that_was_started_again_have_the_same_stamps():
+    """And are published later, or were before."""
+    for shift in (-(10**10), 10**10):
+        again = [(t, k, p + shift, m) for t, k, p, m in session() if t == "/joint_states"]
+        assert feed(EpisodeMeter(CONTRACT, 1), [*session(), *again]).figures() == figures()
 
 
 def test_actions_of_another_robot_have_no_motion_and_everything_else():
