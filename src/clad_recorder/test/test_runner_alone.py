@@ -19,4 +19,4 @@ def test_missing_nodes_are_named(graph, tiny_model, tmp_path):
     graph.wait(lambda: process.popen.poll() is not None, "the runner to end")
     assert process.popen.returncode == 1
     last = process.output.splitlines()[-1]
-    assert all(f"{node} (not there)" in last for node in ("recorder", "policy", "planner", "sim_bridge"))
+    assert all(f"{node} (not there)" in last for node in ("recorder", "monitor", "policy", "planner", "sim_bridge"))
