@@ -139,8 +139,8 @@ def test_damage_in_the_middle_is_noticed(tmp_path):
     file = bag / "bag_0.mcap"
     content = bytearray(file.read_bytes())
     chunks = [r for r in StreamReader(io.BytesIO(content), emit_chunks=True).records if isinstance(r, Chunk)]
-    third = content.find(chunks[len(chunks) // 3].data)
-    content[third + 20] ^= 0xFF
+    third = chunks[len(chunks) // 3].data
+    content[content.find(third) + len(third) - 1] ^= 0xFF  # of a message's last value
     file.write_bytes(content)
     found = read_recording(bag)
     assert found.whole
