@@ -12,6 +12,7 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
+from clad.bag.pictures import picture
 from clad.contract import Observation, RobotContract
 from clad.errors import CladError
 from clad.runtime.execution import TimedChunk
@@ -56,15 +57,11 @@ def image_to_message(image: np.ndarray, stamp: int, frame: str) -> Image:
 
 
 def any_image_from_message(message: Image, stream: str) -> np.ndarray:
-    """A driver's rgb8 or bgr8 picture of any size to (H, W, 3) uint8 rgb."""
-    height, width = message.height, message.width
-    if message.encoding not in ("rgb8", "bgr8"):
-        raise CladError(f"{stream}: encoding is '{message.encoding}', neither rgb8 nor bgr8")
-    if not height or not width or message.step < width * 3 or len(message.data) != message.step * height:
-        raise CladError(f"{stream}: {len(message.data)} bytes in rows of {message.step} are no {width}x{height} image")
-    image = np.frombuffer(message.data, dtype=np.uint8).reshape(height, message.step)[:, : width * 3]
-    image = image.reshape(height, width, 3)
-    return image if message.encoding == "rgb8" else image[:, :, ::-1]
+    """A driver's 8-bit picture of any size and order of colours to (H, W, 3) uint8 rgb."""
+    try:
+        return picture(message)
+    except CladError as error:
+        raise CladError(f"{stream}: {error}") from error
 
 
 def camera_info(intrinsics: np.ndarray, size: int, stamp: int, frame: str) -> CameraInfo:

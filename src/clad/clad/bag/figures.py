@@ -14,7 +14,8 @@ Summary = dict[str, float | int | None]  # of clad.eval.stats.latency_summary, m
 class EpisodeFigures:
     """Plain data: `asdict` gives JSON. None, or a name that is not there: the recording does not say.
 
-    episode: EpisodeStatus.episode. outcome: success | timeout | aborted | cut off (it was still running).
+    episode: EpisodeStatus.episode. condition: of a campaign, by the recording's metadata; not known live.
+    outcome: success | timeout | aborted | cut off (it was still running). success: None of the last two, which do not count.
     planner, policy: model ids. steps: actions executed. duration_s: ROS time, first to last of them. wall_s: wall time.
     motion: `clad.eval.motion.motion_report`. observation_age: at each step that a chunk acted on. latency: encode, plan,
     policy, compute (plan + policy), total (observation out to first action) and `clad.eval.timing.STAGES`.
@@ -23,6 +24,7 @@ class EpisodeFigures:
     """
 
     episode: int
+    condition: str | None = None
     suite: str | None = None
     task: int | None = None
     instruction: str | None = None

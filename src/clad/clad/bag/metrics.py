@@ -162,7 +162,7 @@ class EpisodeMeter:
     def _told(status: Any) -> dict[str, Any]:
         names = ("suite", "task", "instruction", "init_index", "seed", "protocol", "mode", "visuals", "reason")
         outcome = OUTCOMES.get(status.phase)
-        success = None if outcome in (None, "cut off") else outcome == "success"
+        success = None if outcome in (None, "cut off", "aborted") else outcome == "success"
         hashes = {name: getattr(status, name) or None for name in ("scene_hash", "action_hash")}
         return {name: getattr(status, name) for name in names} | hashes | {"outcome": outcome, "success": success}
 

@@ -165,6 +165,8 @@ class _Reading:
                 found.episodes[i] = replace(episode, differs=differs)
                 if differs:
                     say(f"episode {episode.figures.episode}: told otherwise while it ran: {', '.join(differs)}")
+        if (condition := found.metadata.get("condition")) is not None:
+            found.episodes = [replace(e, figures=replace(e.figures, condition=condition)) for e in found.episodes]
         if not found.whole:
             say(f"cut off: {self._end()}")
         for topic, kind in self._foreign.items():

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _text(report) -> str:
     """What the terminal shows."""
-    from clad.report.tables import by_task, episode_text, group, task_text
+    from clad.report.tables import by_condition, by_task, episode_text, group, task_text
     from clad.report.words import comparison_text
 
     lines = []
@@ -83,7 +83,8 @@ def _text(report) -> str:
         if len(report.sets) > 1:
             lines += ["", f"{one.label}:"]
         tasks = by_task(one.figures)
-        total = [group(one.figures, of_one_task=False)] if len(tasks) > 1 else []
+        alone = len(tasks) == 1 or len(by_condition(one.figures)) > 1
+        total = [] if alone else [group(one.figures, of_one_task=False)]
         lines += [episode_text(one.recordings), "", task_text([*tasks, *total])]
         equal, told = one.live
         if told:

@@ -12,9 +12,9 @@ from typing import Any
 from clad.bag.figures import EpisodeFigures
 from clad.bag.recording import RecordedEpisode, Recording, read_recording
 from clad.contract import RobotContract
-from clad.errors import CladError
+from clad.errors import CladError, UsageError
 from clad.report.compare import Comparison, compare
-from clad.report.tables import by_task, group, notes, settings
+from clad.report.tables import by_condition, by_task, group, notes, settings
 
 SCHEMA = 1
 
@@ -65,7 +65,8 @@ def make_report(
 ) -> Report:
     """Read bags one by one. progress: wraps what is iterated over, as tqdm does.
 
-    A bag that cannot be read at all becomes a problem among the others. Raises CladError when not one has an episode.
+    A bag that cannot be read at all becomes a problem among the others. Raises CladError when a single one cannot be
+    read, UsageError when a set that is compared has several conditions of a campaign.
     """
     wanted = [(0, bag) for bag in bags] + [(1, bag) for bag in against]
     sets = [ReportSet(label=labels[0]), *([ReportSet(label=labels[1])] if against else [])]
@@ -76,8 +77,20 @@ def make_report(
             if len(wanted) == 1:
                 raise
             sets[place].recordings.append(Recording(path=bag, problems=[str(error)]))
+    if against:
+        _one_condition_each(sets)
     comparison = compare(sets[0].figures, sets[1].figures) if against else None
     return Report(sets=sets, comparison=comparison)
+
+
+def _one_condition_each(sets: Sequence[ReportSet]) -> None:
+    """Episodes are paired by task, state and seed, which the conditions of a campaign share."""
+    for one in sets:
+        if len(conditions := by_condition(one.figures)) > 1:
+            raise UsageError(
+                f"{one.label} has {len(conditions)} conditions: {', '.join(map(str, conditions))}",
+                "Give --against and its other side a folder of one condition each",
+            )
 
 
 def as_data(report: Report) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Rows of a report: an episode each, a task each, and all together; as data, and as text for a terminal."""
+"""Rows of a report: an episode each, a task each (of each condition), and all together; as data and as text."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,17 +19,18 @@ SETTINGS = ("policy", "protocol", "mode", "visuals")  # what tells one experimen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Episodes under one line. n counts those whose outcome is known; cut_off those that nobody knows the outcome of.
+    """Episodes under one line. n counts those with a success or a timeout; not_counted those cut off or aborted.
 
     quartiles: key of a column -> (25 %, median, 75 %) over all episodes that have the figure.
     """
 
+    condition: str | None
     suite: str | None
     task: int | None
     instruction: str | None
     n: int
     successes: int
-    cut_off: int
+    not_counted: int
     wilson_95: tuple[float, float]
     quartiles: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
@@ -39,10 +41,10 @@ class Group:
 
     @property
     def success_text(self) -> str:
-        """E.g. '47/50, 84-98 %'; with the episodes that were cut off, which do not count."""
+        """E.g. '47/50, 84-98 %'."""
         low, high = (100 * end for end in self.wilson_95)
         text = f"{self.successes}/{self.n}, {low:.0f}-{high:.0f} %" if self.n else "-"
-        return f"{text} ({self.cut_off} cut off)" if self.cut_off else text
+        return f"{text} ({self.not_counted} not counted)" if self.not_counted else text
 
 
 def group(figures: Sequence[EpisodeFigures], *, of_one_task: bool = True) -> Group:
@@ -52,12 +54,13 @@ def group(figures: Sequence[EpisodeFigures], *, of_one_task: bool = True) -> Gro
     columns = {column.key: [v for f in figures if (v := column.value(f)) is not None] for column in COLUMNS}
     first = figures[0] if figures and of_one_task else None
     return Group(
+        condition=first.condition if first else None,
         suite=first.suite if first else None,
         task=first.task if first else None,
         instruction=first.instruction if first else None,
         n=len(known),
         successes=successes,
-        cut_off=len(figures) - len(known),
+        not_counted=len(figures) - len(known),
         wilson_95=wilson(successes, len(known)),
         quartiles={
             key: tuple(np.percentile(values, [25, 50, 75]).tolist()) for key, values in columns.items() if values
@@ -66,7 +69,7 @@ def group(figures: Sequence[EpisodeFigures], *, of_one_task: bool = True) -> Gro
 
 
 def by_task(figures: Sequence[EpisodeFigures]) -> list[Group]:
-    """A group a task, by suite, number and words: on an arm the words alone tell tasks apart."""
+    """A group a task and condition, by suite, number and words: on an arm the words alone tell tasks apart."""
     found: dict[tuple, list[EpisodeFigures]] = {}
     for f in sorted(figures, key=_task_key):
         found.setdefault(_task_key(f), []).append(f)
@@ -79,14 +82,26 @@ def settings(figures: Sequence[EpisodeFigures]) -> dict[str, list[str]]:
 
 
 def notes(figures: Sequence[EpisodeFigures]) -> list[str]:
-    """Sentences on what should not be pooled."""
+    """Sentences on what should not be pooled; a campaign's conditions have lines of their own."""
+    return [note for same in by_condition(figures).values() for note in _pooled(same)]
+
+
+def by_condition(figures: Sequence[EpisodeFigures]) -> dict[str | None, list[EpisodeFigures]]:
+    """Condition -> its episodes; None: those of no campaign."""
+    found: dict[str | None, list[EpisodeFigures]] = {}
+    for f in figures:
+        found.setdefault(f.condition, []).append(f)
+    return found
+
+
+def _pooled(figures: Sequence[EpisodeFigures]) -> list[str]:
     found = [
         f"{len(values)} values of {name} are pooled here: {', '.join(values)}"
         for name, values in settings(figures).items()
         if len(values) > 1
     ]
-    keys = [f.key for f in figures if f.success is not None and f.suite]
-    if repeats := sorted({key for key in keys if keys.count(key) > 1}):
+    counts = Counter(f.key for f in figures if f.success is not None and f.suite)
+    if repeats := sorted(key for key, count in counts.items() if count > 1):
         shown = ", ".join("/".join(map(str, key)) for key in repeats[:3])
         found.append(f"{len(repeats)} episodes are here more than once (suite/task/init/seed): {shown}")
     return found
@@ -117,10 +132,9 @@ def median_text(g: Group, column: Column) -> str:
 
 
 def task_name(g: Group) -> str:
-    """Suite and number; on an arm the words; 'all' of no one task."""
-    if g.suite:
-        return f"{g.suite} {g.task}"
-    return g.instruction or "all"
+    """Suite and number; on an arm the words; 'all' of no one task. Before it the condition, where there is one."""
+    name = f"{g.suite} {g.task}" if g.suite else g.instruction or "all"
+    return f"{g.condition}: {name}" if g.condition else name
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
@@ -133,7 +147,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _task_key(f: EpisodeFigures) -> tuple:
-    return (f.suite or "", f.task if f.task is not None else -1, f.instruction or "")
+    return (f.condition or "", f.suite or "", f.task if f.task is not None else -1, f.instruction or "")
 
 
 def _of(value: Any) -> str:

@@ -34,7 +34,7 @@ def test_who_and_what():
     assert found.period is None  # lock-step waits as long as it takes
 
 
-@pytest.mark.parametrize(("outcome", "word", "success"), [(TIMEOUT, "timeout", False), (ABORTED, "aborted", False)])
+@pytest.mark.parametrize(("outcome", "word", "success"), [(TIMEOUT, "timeout", False), (ABORTED, "aborted", None)])
 def test_outcomes(outcome, word, success):
     found = figures(outcome=outcome)
     assert (found.outcome, found.success) == (word, success)

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from tiny_session import RUNNING, TIMEOUT, session, write_bag
+from tiny_session import ABORTED, CONTRACT, RUNNING, TIMEOUT, session, write_bag
 
 from clad.cli.main import main
 from clad.report.columns import COLUMNS
@@ -31,8 +31,29 @@ def run(capsys, *arguments):
 def test_the_terminal(runs, capsys):
     code, told = run(capsys, runs / "a")
     assert code == 0
-    assert "libero_10 5  6/7, 49-97 % (1 cut off)" in told.out
+    assert "libero_10 5  6/7, 49-97 % (1 not counted)" in told.out
     assert len([line for line in told.out.splitlines() if re.match(r"(e\d|late) +5 +3 ", line)]) == 8
+
+
+def test_conditions_of_a_campaign_are_not_pooled(tmp_path, capsys):
+    for name, mode, outcomes in (("hold", "free-run", [2, ABORTED, 2]), ("still", "lockstep", [TIMEOUT, 2])):
+        told = {"contract": "libero", "contract_hash": CONTRACT.hash, "condition": name}
+        for seed, outcome in enumerate(outcomes):
+            write_bag(tmp_path / name / f"e{seed}", session(seed=seed, mode=mode, outcome=outcome), told)
+    code, told = run(capsys, tmp_path)
+    assert code == 0
+    assert re.search(r"^hold: libero_10 5 +2/2, \d+-100 % \(1 not counted\)", told.out, re.MULTILINE)
+    assert re.search(r"^still: libero_10 5 +1/2, ", told.out, re.MULTILINE)
+    assert "pooled" not in told.out and "more than once" not in told.out and "\nall" not in told.out
+    code, told = run(capsys, tmp_path, "--against", write_one(tmp_path.with_name("other")))
+    assert code == 2 and "--against" in told.err and "hold" in told.err
+    code, told = run(capsys, tmp_path / "hold", "--against", tmp_path / "still")
+    assert code == 0 and "2 episodes are in both" not in told.out and "1 episodes are in both" in told.out
+
+
+def write_one(folder):
+    write_bag(folder / "e0", session(seed=0))
+    return folder
 
 
 def test_files(runs, tmp_path, capsys):
