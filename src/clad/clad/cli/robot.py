@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from clad.cli import options
+from clad.cli.beside import add_watch, watched
 from clad.cli.outputs import results_folder
-from clad.cli.running import add_watch, ros_or_refuse, run_here, watched
+from clad.cli.running import ros_or_refuse, run_here
 
 HELP = "a trained model drives an arm, or the fake one, through ROS 2 nodes; bag, video and result are left behind"
 EXAMPLES = """\

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -37,26 +36,6 @@ def ros_or_refuse() -> SimpleNamespace:
         run_graph=ros_module("clad_bringup.supervisor").run_graph,
         own_domain=ros_module("clad_ros.domain").own_domain,
     )
-
-
-def add_watch(parser: argparse.ArgumentParser) -> None:
-    """The switch that shows a graph while it runs."""
-    parser.add_argument("--watch", action="store_true", help="show the graph on a page in the browser while it runs")
-
-
-def watched(args: argparse.Namespace) -> list[Callable[[], AbstractContextManager]]:
-    """What runs beside the graph: the page, if it was asked for. Raises as `clad watch` does when there can be none."""
-    if not args.watch:
-        return []
-    from clad.cli.watch import watching
-    from clad.look.serve import require_rerun
-
-    require_rerun()
-    if args.security:
-        raise UsageError(
-            "--watch has no enclave of its own", "Leave out --security, or look at the bags: clad watch BAG"
-        )
-    return [watching]
 
 
 def run_here(

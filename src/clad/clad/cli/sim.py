@@ -7,8 +7,9 @@ import os
 import sys
 
 from clad.cli import options
+from clad.cli.beside import add_watch, watched
 from clad.cli.outputs import results_folder
-from clad.cli.running import add_watch, ros_or_refuse, run_here, watched
+from clad.cli.running import ros_or_refuse, run_here
 
 HELP = "a trained model solves a LIBERO task through ROS 2 nodes; bag, video and result are left behind"
 EXAMPLES = """\

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -83,22 +82,6 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:  # how one stops looking
         pass
     return 0
-
-
-@contextmanager
-def watching() -> Iterator[None]:
-    """`clad watch` beside a graph, in a process of its own in the environment's ROS domain; it ends with the graph."""
-    command = [sys.executable, "-m", "clad", "watch"]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True)
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(10.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _graph(args: argparse.Namespace) -> Callable[[Drawn], None]:
