@@ -17,6 +17,7 @@ _IN_HAND = 0.06  # m at most between there and the grip site; in the hand the bo
 # where the bowl's origin belongs, from the region's centre: between the drawer's front and the handles above, which leave
 # it 4 mm, and with room for the open finger on its right
 _SPOT = np.array([-0.02, -0.023, -0.02])
+_ABOVE = 0.07  # m above the spot at which the bowl comes over the front: its rim between two handles, free to overshoot
 _DEEP = 0.015  # m above the spot at which the bowl is among the drawer's walls
 _CLEAR = 0.25  # m above the spot: the open hand is out of the drawer, and the elbow not yet straight
 _PUSH_HEIGHT = 0.04  # m above the cabinet's bottom
@@ -45,7 +46,7 @@ def into_drawer(op: Operator, name: str, region: str) -> None:
     rotation = pointing_down(_ACROSS)
     if grasp(op, rim, _ACROSS, hover=0.08, lift=0.22):
         for _ in range(3):  # jammed on the drawer's front or on a handle: rise and come again
-            op.move(hand_for(0.10), rotation, CLOSED, tolerance=0.008, limit=110)
+            op.move(hand_for(_ABOVE), rotation, CLOSED, tolerance=0.008, limit=110)
             op.move(hand_for(0.0), rotation, CLOSED, tolerance=0.006, limit=40)
             if (op.scene.position(name) - op.scene.site(region) - _SPOT)[2] < _DEEP:
                 break
