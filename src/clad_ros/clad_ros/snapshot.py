@@ -120,11 +120,15 @@ class _Reader:
         deadline = time.monotonic() + ANSWER
         while not client.service_is_ready() and time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=0.05)
-        future = client.call_async(request)
-        while not future.done() and time.monotonic() < deadline:
-            self._executor.spin_once(timeout_sec=0.05)
+        answer = None
+        while answer is None and time.monotonic() < deadline:
+            # again after a while: a server that has not discovered its client yet answers into the void
+            future, again = client.call_async(request), min(deadline, time.monotonic() + ANSWER / 4)
+            while not future.done() and time.monotonic() < again:
+                self._executor.spin_once(timeout_sec=0.05)
+            answer = future.result() if future.done() else None
         self._node.destroy_client(client)
-        return future.result() if future.done() else None
+        return answer
 
     def _contract(self, parameters: dict[str, dict[str, Any]]) -> RobotContract:
         for name in (*BRIDGES, *parameters):
