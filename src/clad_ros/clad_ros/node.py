@@ -23,6 +23,7 @@ from clad_ros import topics
 from clad_ros.connections import Connections
 from clad_ros.diagnostics import Diagnostics
 from clad_ros.garbage import set_aside
+from clad_ros.realtime import take_precedence
 
 HEARTBEAT_PERIOD = 1.0  # s
 
@@ -41,6 +42,7 @@ class CladNode(LifecycleNode):
         self.active = False
         self.refusal: CladError | None = None
         self.setting("auto_activate", True, "configure and activate at start, exit if that fails")
+        self.setting("realtime", 0, "real-time priority, 1 to 99, with memory that is never paged out; 0: neither")
         self.diagnostics = Diagnostics(self)
         self._heartbeat = self.create_publisher(State, topics.heartbeat_topic(self.get_name()), topics.HEARTBEAT_QOS)
         self.create_timer(HEARTBEAT_PERIOD, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -83,6 +85,7 @@ class CladNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         try:
             self.configure()
+            take_precedence(self.value("realtime"))
         except CladError as error:
             return self._refuse(error)
         except Exception as error:

@@ -17,6 +17,7 @@ EXAMPLES = """\
   clad bench --config small --variant dit --fused   another denoiser, stepwise and fused
   clad bench --config paper --device cuda      the same on a GPU
   clad bench --graph --minutes 10              the running ROS graph on the loopback robot: periods, latency, CPU, memory
+  clad bench --graph --realtime 10             … with real-time priority, as a robot should have it
   clad bench --rollout 5                       what the graph costs in lock-step: wall time a step over the direct loop's
   clad bench --soak 120                        the same for two hours: what grows?
 """
@@ -68,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="wall time a step: N episodes of clad sim over clad eval",
     )
-    options.add(parser, "threads", "json")
+    options.add(parser, "threads", "realtime", "json")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
         from clad.cli.bench_graph import run_graph_bench
 
         return run_graph_bench(args)
+    if args.realtime:
+        raise UsageError("--realtime is for nodes", "Give it with --graph or --soak")
     if args.rollout:
         from clad.cli.bench_rollout import run_rollout_bench
 

@@ -44,7 +44,14 @@ def run_graph_bench(args: argparse.Namespace) -> int:
         floors = robot.floors(bundle, encoder)
         baselines = robot.baselines(bundle, contract, args.n, args.threads)
         specs = timed_graph(
-            {"model": str(bundle.path), "threads": str(args.threads), "out": str(folder)}, file, args.rate
+            {
+                "model": str(bundle.path),
+                "threads": str(args.threads),
+                "realtime": str(args.realtime),
+                "out": str(folder),
+            },
+            file,
+            args.rate,
         )
         before = graph.shared_memory_segments()
         every = min(max(60 * minutes / LOOKS, QUICKEST), SLOWEST)
@@ -60,7 +67,9 @@ def run_graph_bench(args: argparse.Namespace) -> int:
     rows = graph.rows(seen, floors, baselines)
     trends = graph.trends(seen) if args.soak is not None else []  # in a minute, warming up looks like a leak
     where = machine()
-    print(f"small model, random weights, {args.rate:g} Hz for {minutes:g} min, loopback robot; {where['cpu']}")
+    precedence = f"real-time priority {args.realtime}" if args.realtime else "ordinary scheduling"
+    print(f"small model, random weights, {args.rate:g} Hz for {minutes:g} min, loopback robot, {precedence}")
+    print(where["cpu"])
     print(graph.table(rows))
     print(
         "floor: reading the weights once; baseline: the same work in one process without ROS; see docs/performance.md"
@@ -75,7 +84,13 @@ def run_graph_bench(args: argparse.Namespace) -> int:
         body = {
             "schema": 1,
             "model": {"name": bundle.name, "sha256": bundle.sha256},
-            "graph": {"robot": "loopback", "rate_hz": args.rate, "minutes": minutes, "threads": args.threads},
+            "graph": {
+                "robot": "loopback",
+                "rate_hz": args.rate,
+                "minutes": minutes,
+                "threads": args.threads,
+                "realtime": args.realtime,
+            },
             "started": started,
             "machine": where,
             "versions": versions(),

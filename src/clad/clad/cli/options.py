@@ -133,6 +133,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "sample a chunk from the one before, in half the steps, while some of that is still to come",
     },
     "threads": {"type": count, "default": 1, "metavar": "N", "help": "CPU threads for inference"},
+    "realtime": {
+        "type": index,
+        "default": 0,
+        "metavar": "PRIORITY",
+        "help": "real-time priority, 1 to 99, of the nodes that have deadlines; 0: none; refused where it is not allowed",
+    },
     "max-steps": {
         "type": index,
         "default": 0,

@@ -35,7 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(
         parser,
         *("instruction", "init", "episodes", "seed", "execution", "max-steps", "model", "provider", "precision"),
-        *("fused", "sample-steps", "warm-start", "threads", "out", "json", "resume", "security", "keystore"),
+        *(
+            "fused",
+            "sample-steps",
+            "warm-start",
+            "threads",
+            "realtime",
+            "out",
+            "json",
+            "resume",
+            "security",
+            "keystore",
+        ),
         instruction={"help": "what the robot is told (default: the words of the model's first task)"},
         init={"help": "number of the first episode's scene, for the result; the next ones follow"},
         max_steps={"default": 600, "help": "control steps an episode may take; then it is a timeout"},
@@ -55,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     instruction = args.instruction or bundle.tasks[0].instruction
     out = results_folder("robot", out=args.out, resume=args.resume, json=args.json)
     names = ("robot", "init", "episodes", "seed", "execution", "max_steps", "provider", "precision", "sample_steps")
-    arguments = {name: str(getattr(args, name)) for name in (*names, "threads")}
+    arguments = {name: str(getattr(args, name)) for name in (*names, "threads", "realtime")}
     arguments.update(
         instruction=instruction,
         model=str(bundle.path),

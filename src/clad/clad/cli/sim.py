@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add(
         parser,
         *("suite", "task", "init", "episodes", "seed", "protocol", "mode", "visuals", "model", "max-steps"),
-        *("render", "execution", "provider", "precision", "fused", "sample-steps", "warm-start", "threads"),
+        *("render", "execution", "provider", "precision", "fused", "sample-steps", "warm-start", "threads", "realtime"),
         *("out", "json", "resume", "security", "keystore"),
     )
     parser.add_argument("--view", action="store_true", help="show the cameras in a window while the robot moves")
@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         "sample_steps": args.sample_steps,
         "warm_start": str(args.warm_start).lower(),
         "threads": args.threads,
+        "realtime": args.realtime,
         "out": out,
         "json": args.json or "",
         "resume": str(args.resume).lower(),
