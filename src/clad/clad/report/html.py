@@ -15,7 +15,7 @@ from clad.report import plots
 from clad.report.columns import COLUMNS
 from clad.report.plots import COLOURS, EpisodeSet
 from clad.report.report import Report
-from clad.report.tables import by_task, group, median_text, settings, task_name
+from clad.report.tables import by_condition, by_task, group, median_text, settings, task_name
 
 LAYOUT = {
     "template": "plotly_white",
@@ -64,6 +64,7 @@ def _head(one: EpisodeSet, place: int) -> dict[str, Any]:
     rate = "-" if total.rate is None else f"{100 * total.rate:.0f} %"
     return {
         "label": one.label, "colour": COLOURS[place], "total": total, "rate": rate, "told": told,
+        "conditions": len(by_condition(one.figures)),
         "tiles": [(words, f"{value} {unit if unit != 'm' else ''}".strip()) for words, value, unit in tiles if value != "-"],
     }  # fmt: skip
 

@@ -45,6 +45,8 @@ def test_conditions_of_a_campaign_are_not_pooled(tmp_path, capsys):
     assert re.search(r"^hold: libero_10 5 +2/2, \d+-100 % \(1 not counted\)", told.out, re.MULTILINE)
     assert re.search(r"^still: libero_10 5 +1/2, ", told.out, re.MULTILINE)
     assert "pooled" not in told.out and "more than once" not in told.out and "\nall" not in told.out
+    run(capsys, tmp_path, "--out", tmp_path.with_name("page"))
+    assert "2 conditions are pooled" in (tmp_path.with_name("page") / "report.html").read_text()
     code, told = run(capsys, tmp_path, "--against", write_one(tmp_path.with_name("other")))
     assert code == 2 and "--against" in told.err and "hold" in told.err
     code, told = run(capsys, tmp_path / "hold", "--against", tmp_path / "still")
