@@ -15,6 +15,7 @@ import numpy as np
 from clad.contract import Observation, RobotContract
 from clad.errors import CladError
 from clad.runtime.types import FORESIGHT_ARRAYS, Foresight
+from clad.stamps import seconds, to_ns
 
 
 def image_from_message(message: Any, size: int, stream: str) -> np.ndarray:
@@ -103,8 +104,8 @@ def foresight_from_message(message: Any) -> Foresight:
         step=message.step,
         seed=message.seed,
         instruction=message.instruction,
-        encode_latency=_seconds(message.encode_latency),
-        plan_latency=_seconds(message.plan_latency),
+        encode_latency=seconds(to_ns(message.encode_latency)),
+        plan_latency=seconds(to_ns(message.plan_latency)),
         **arrays,
     )
 
@@ -122,7 +123,3 @@ def _tokens(message: Any, kind: str) -> np.ndarray:
 def _floats(values: Any) -> np.ndarray:
     """(n,) float32 of float32[]: an array in rclpy, whose memory it shares, a list from a bag."""
     return np.asarray(values, dtype=np.float32)
-
-
-def _seconds(duration: Any) -> float:
-    return (duration.sec * 10**9 + duration.nanosec) / 1e9

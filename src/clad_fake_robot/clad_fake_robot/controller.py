@@ -14,7 +14,8 @@ import numpy as np
 from clad.errors import CladError
 from clad.robot.kinematics import Kinematics
 from clad.robot.pose import moved
-from clad.robot.trajectory import SECOND, Trajectory, onward, standing
+from clad.robot.trajectory import Trajectory, onward, standing
+from clad.stamps import SECOND
 
 COAST = 0.1  # s in which the arm comes to rest after the last pose or twist
 

@@ -20,9 +20,10 @@ from clad.data.no_ops import no_ops
 from clad.errors import CladError, UsageError
 from clad.robot.commands import Converter
 from clad.robot.kinematics import load_kinematics
-from clad.robot.trajectory import SECOND, onward, standing
+from clad.robot.trajectory import onward, standing
 from clad.safety import JointCommand, Measured, SafetyFilter
 from clad.sim.expert.noise import ActionNoise
+from clad.stamps import SECOND
 from clad_fake_robot.arm import PhysicsArm, State
 from clad_fake_robot.cameras import Cameras, RenderedCameras
 from clad_fake_robot.controller import Controller

@@ -12,7 +12,8 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from clad.contract import load_contract
-from clad.robot.trajectory import SECOND, rest_to_rest
+from clad.robot.trajectory import rest_to_rest
+from clad.stamps import SECOND
 from clad_fake_robot.arm import PhysicsArm
 from clad_ros import topics
 from clad_ros.convert import image_from_message

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from clad.robot.frozen import Frozen
+from clad.stamps import SECOND
 
 JUMP = 2.0  # s by which a stamp may run ahead of the steady clock: an episode may begin one second after the last
 GRACE = 0.6  # of a control period: how much later than the others a stream may deliver
 LATEST = 10  # complete observations over which their lateness is looked at
-SECOND = 10**9
 
 
 class Vigilance:

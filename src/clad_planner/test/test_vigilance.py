@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clad.robot.frozen import TRAVEL
-from clad_planner.vigilance import GRACE, JUMP, SECOND, Vigilance
+from clad.stamps import SECOND
+from clad_planner.vigilance import GRACE, JUMP, Vigilance
 
 PERIOD = 50_000_000
 HAND = np.zeros(3)

@@ -10,8 +10,9 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from clad.contract import RobotContract
-from clad.robot.trajectory import SECOND, Trajectory, onward, standing
+from clad.robot.trajectory import Trajectory, onward, standing
 from clad.safety import CartesianCommand, JointCommand, Measured
+from clad.stamps import SECOND
 from clad_ros.node import CladNode
 from clad_ros.stamps import duration_msg, time_msg
 

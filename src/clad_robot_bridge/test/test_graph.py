@@ -12,7 +12,8 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from clad.contract import load_contract
-from clad.robot.trajectory import SECOND, Trajectory
+from clad.robot.trajectory import Trajectory
+from clad.stamps import SECOND
 from clad_interfaces.action import RunEpisode
 from clad_interfaces.msg import ActionChunk, EpisodeStatus, ExecutedAction
 from clad_interfaces.srv import ResetEpisode, SetOutcome, Step

@@ -24,6 +24,7 @@ def bridges(graph):
     graph.start("clad_fake_robot", "loopback_robot_node", "loopback_robot")
     graph.start("clad_robot_bridge", "robot_bridge_node", "robot_bridge", instruction="x")
     graph.start("clad_sim_bridge", "sim_bridge_node", "sim_bridge", visuals="fast", execute_steps=3, mode="free-run")
+    graph.wait(lambda: graph.node.count_publishers(topics.CLOCK), "the simulator's clock to be discovered")
 
 
 def without_node(pairs, node: str) -> dict[str, list[str]]:

@@ -9,13 +9,17 @@ from builtin_interfaces.msg import Duration, Time
 
 from clad.contract import RobotContract
 from clad.errors import CladError
+from clad.stamps import SECOND, to_ns
 
-SECOND = 10**9
-
-
-def to_ns(stamp: Time | Duration) -> int:
-    """Nanoseconds of a Time or a Duration."""
-    return stamp.sec * SECOND + stamp.nanosec
+__all__ = [
+    "SECOND",
+    "control_period_ns",
+    "duration_msg",
+    "seconds_to_ns",
+    "step_of",
+    "time_msg",
+    "to_ns",
+]
 
 
 def time_msg(ns: int) -> Time:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
+from clad.stamps import SECOND
+
 WINDOW = 2.0  # wall seconds over which the factor is taken
 SLOW = 0.95  # of the factor that was asked for: below it simulated time is said to lag
-SECOND = 10**9
 
 
 class Pace:

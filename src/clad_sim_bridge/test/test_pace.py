@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clad_sim_bridge.pace import SECOND, SLOW, WINDOW, Pace
+from clad.stamps import SECOND
+from clad_sim_bridge.pace import SLOW, WINDOW, Pace
 
 PERIOD = 50_000_000
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from clad.bag.reader import SECOND, bag_files, is_whole, read_messages, read_metadata
+from clad.bag.reader import bag_files, is_whole, read_messages, read_metadata
 from clad.bag.streams import Stream, action_problems, image_problems, joint_problems, nothing_wrong, pose_problems
 from clad.contract import RobotContract
 from clad.data.bag_runs import ACTION_TYPE, EPISODE, EXECUTED_ACTION, STATUS_TYPE, Run, runs
@@ -31,6 +31,7 @@ from clad.data.rosbag import (
 )
 from clad.data.validate import problems
 from clad.errors import CladError
+from clad.stamps import SECOND
 
 USES = ("report", "replay", "training")
 LATENT_FORESIGHT, ACTION_CHUNK = "/latent_foresight", "/action_chunk"

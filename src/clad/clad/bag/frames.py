@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from clad.bag.kept import to_ns
 from clad.bag.metrics import EPISODE, EXECUTED_ACTION, OUTCOMES, RUNNING
 from clad.bag.pictures import CAMERA_SUFFIX, picture
-from clad.bag.reader import SECOND, BagMessage, read_messages
+from clad.bag.reader import BagMessage, read_messages
 from clad.bag.recording import robot_of
 from clad.errors import CladError
+from clad.stamps import SECOND, to_ns
 
 PICTURES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _TYPES = {EPISODE: "clad_interfaces/msg/EpisodeStatus", EXECUTED_ACTION: "clad_interfaces/msg/ExecutedAction"}

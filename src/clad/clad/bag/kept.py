@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-SECOND = 10**9  # ns
+from clad.stamps import seconds, to_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,15 +93,6 @@ class Planned:
             policy=seconds(to_ns(message.policy_latency)),
             values=values.reshape(-1, width) if whole else None,
         )
-
-
-def to_ns(stamp: Any) -> int:
-    """Nanoseconds of a Time or a Duration."""
-    return stamp.sec * SECOND + stamp.nanosec
-
-
-def seconds(ns: int) -> float:
-    return ns / SECOND
 
 
 def _floats(values: Any) -> np.ndarray:

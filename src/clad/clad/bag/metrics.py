@@ -13,12 +13,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from clad.bag.figures import EpisodeFigures, EpisodeSeries
-from clad.bag.kept import Action, Foreseen, Planned, seconds, to_ns
+from clad.bag.kept import Action, Foreseen, Planned
 from clad.contract import RobotContract, native_to_wire
 from clad.eval.foresight import cosine, pairs, proprio_errors
 from clad.eval.motion import hold_time, motion_report
 from clad.eval.stats import latency_summary
-from clad.eval.timing import SECOND, ChunkTimes, missing_numbers, regularity, stages
+from clad.eval.timing import ChunkTimes, missing_numbers, regularity, stages
+from clad.stamps import SECOND, seconds, to_ns
 
 EPISODE, EXECUTED_ACTION = "/episode", "/executed_action"
 LATENT_FORESIGHT, ACTION_CHUNK = "/latent_foresight", "/action_chunk"

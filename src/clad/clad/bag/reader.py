@@ -23,7 +23,6 @@ from clad.bag.definitions import Decoders
 from clad.errors import CladError
 
 METADATA_RECORD = "clad"  # the MCAP metadata record with what a recording of ours was started with
-SECOND = 10**9  # ns
 _DAMAGE = (McapError, CRCValidationError, struct.error, zstandard.ZstdError, ValueError, EOFError)
 
 

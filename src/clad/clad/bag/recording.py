@@ -15,11 +15,12 @@ from typing import Any
 from clad.bag.figures import EpisodeFigures, EpisodeSeries
 from clad.bag.live import EPISODE_FIGURES, disagreements
 from clad.bag.metrics import ACTION_CHUNK, EPISODE, EXECUTED_ACTION, JOINT_STATES, LATENT_FORESIGHT, EpisodeMeter
-from clad.bag.reader import SECOND, bag_files, is_whole, message_counts, read_messages, read_metadata
+from clad.bag.reader import bag_files, is_whole, message_counts, read_messages, read_metadata
 from clad.bag.session import SessionMeter
 from clad.contract import RobotContract, load_contract
 from clad.data import embedded
 from clad.errors import CladError
+from clad.stamps import SECOND
 
 TYPES = {
     EPISODE: "clad_interfaces/msg/EpisodeStatus",

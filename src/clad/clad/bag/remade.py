@@ -21,6 +21,7 @@ from clad.runtime.execution.rtc import Continuation
 from clad.runtime.planner import Planner
 from clad.runtime.policy import Policy
 from clad.runtime.types import Chunk, Foresight
+from clad.stamps import SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Remade:
         self._planner, self._policy = self._models
         self._episode: int | None = None
         self._handed_over = -1  # actions of the episode up to this step are with the planner
-        period = round(contract.control_period * 10**9)
+        period = round(contract.control_period * SECOND)
         self._continuation = Continuation(period, LatencyModel())
 
     @classmethod

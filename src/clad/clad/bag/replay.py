@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from clad.bag.kept import to_ns
 from clad.bag.metrics import ACTION_CHUNK, EPISODE, EXECUTED_ACTION, JOINT_STATES, LATENT_FORESIGHT
-from clad.bag.reader import SECOND, BagMessage, read_messages
+from clad.bag.reader import BagMessage, read_messages
 from clad.bag.remade import Remade
 from clad.contract import Observation
 from clad.errors import CladError
 from clad.runtime.types import FORESIGHT_ARRAYS, Foresight
+from clad.stamps import SECOND, to_ns
 from clad.wire import foresight_from_message, observation_from_messages
 
 EE_POSE = "/ee_pose"

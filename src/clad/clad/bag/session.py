@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from clad.bag.kept import to_ns
 from clad.bag.metrics import EPISODE, JOINT_STATES, TOPICS, EpisodeMeter
 from clad.contract import RobotContract
+from clad.stamps import to_ns
 
 _UNCLAIMED = 500  # observations that may come before their episode is announced
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from clad.bag.reader import SECOND, BagMessage
+from clad.bag.reader import BagMessage
 from clad.contract import RobotContract
 from clad.errors import CladError
+from clad.stamps import SECOND
 
 UNDECODABLE = (struct.error, AttributeError, ValueError, TypeError, IndexError, KeyError, OverflowError)
 _UNIT = 1e-3  # of a quaternion's length

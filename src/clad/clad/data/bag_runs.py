@@ -8,9 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from clad.bag.reader import SECOND, BagMessage, bag_files, read_messages
+from clad.bag.reader import BagMessage, bag_files, read_messages
 from clad.contract import RobotContract
 from clad.errors import CladError
+from clad.stamps import SECOND
 
 EXECUTED_ACTION, EPISODE = "/executed_action", "/episode"
 ACTION_TYPE, STATUS_TYPE = "clad_interfaces/msg/ExecutedAction", "clad_interfaces/msg/EpisodeStatus"

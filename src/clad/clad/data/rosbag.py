@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from clad.bag.reader import SECOND, read_metadata
+from clad.bag.reader import read_metadata
 from clad.contract import RobotContract, load_contract
 from clad.data import embedded
 from clad.data.bag_runs import (
@@ -32,6 +32,7 @@ from clad.data.bag_runs import (
 )
 from clad.data.episode import Episode
 from clad.errors import CladError
+from clad.stamps import SECOND
 
 __all__ = ["Told", "embedded_contract", "episode_names", "fingerprint", "read_episode"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from clad.eval.stats import latency_summary
+from clad.stamps import SECOND
 
-SECOND = 10**9  # ns
 LATE = 1.5  # periods after the one before: a deadline is missed by more than half a period
 
 

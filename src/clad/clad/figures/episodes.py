@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from clad.bag.figures import EpisodeFigures, EpisodeSeries
-from clad.bag.kept import Foreseen, to_ns
+from clad.bag.kept import Foreseen
 from clad.bag.metrics import EPISODE, LATENT_FORESIGHT
-from clad.bag.reader import SECOND, read_messages
+from clad.bag.reader import read_messages
 from clad.bag.recording import TYPES, read_recording, robot_of
 from clad.contract import RobotContract, load_contract
 from clad.errors import CladError
+from clad.stamps import SECOND, to_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

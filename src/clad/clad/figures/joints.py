@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from clad.bag.reader import SECOND
 from clad.contract.proprio import fields_of_length
 from clad.errors import CladError
 from clad.eval.foresight import pairs
 from clad.figures import canvas
 from clad.figures.episodes import BagEpisode
+from clad.stamps import SECOND
 
 UNITS = {"joint_position": "rad", "gripper_position": "m", "ee_position": "m"}  # what is shown, of any variant
 COLUMNS = 4  # of panels; the bars are a fifth

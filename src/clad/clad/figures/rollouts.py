@@ -9,12 +9,12 @@ from textwrap import wrap
 
 import numpy as np
 
-from clad.bag.kept import to_ns
 from clad.bag.pictures import CAMERA_SUFFIX, picture
-from clad.bag.reader import SECOND, read_messages
+from clad.bag.reader import read_messages
 from clad.errors import CladError
 from clad.figures import canvas
 from clad.figures.episodes import BagEpisode, read_episodes
+from clad.stamps import SECOND, to_ns
 
 CELL, STRIP, LABEL, GAP = 1.15, 0.75, 1.45, 0.45  # inches: a picture, the strip of errors, the words, between episodes
 # what the strip shows of the foresight's error: the first that the planner's proprio has

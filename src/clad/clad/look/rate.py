@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-SECOND = 10**9  # ns
+from clad.stamps import SECOND
 
 
 class Rate:

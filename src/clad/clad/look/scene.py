@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clad.bag.kept import Foreseen, Planned, seconds, to_ns
+from clad.bag.kept import Foreseen, Planned
 from clad.bag.metrics import ACTION_CHUNK, EPISODE, EXECUTED_ACTION, LATENT_FORESIGHT, RUNNING
 from clad.bag.pictures import CAMERA_SUFFIX, picture
 from clad.contract import RobotContract, native_to_wire
 from clad.errors import CladError
 from clad.look.errors import RunningErrors
 from clad.look.layout import TIMELINE, layout, styles
-from clad.look.rate import SECOND, Rate
+from clad.look.rate import Rate
 from clad.look.standing import DIAGNOSTICS, SAFETY_STATUS, Standing
+from clad.stamps import SECOND, seconds, to_ns
 
 if TYPE_CHECKING:
     import rerun as rr

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 
-SECOND = 10**9
+from clad.stamps import SECOND
+
 RECENT = 9  # messages from which a stream's pace is taken
 FEWEST = 4  # before that a pace is not known
 

@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-SECOND = 10**9
+from clad.stamps import SECOND
 
 
 class History:

@@ -6,8 +6,9 @@ import numpy as np
 
 from clad.contract import RobotContract
 from clad.robot.pose import limited, motion_between, moved
-from clad.robot.trajectory import SECOND, rest_to_rest
+from clad.robot.trajectory import rest_to_rest
 from clad.safety import CartesianCommand, JointCommand, Measured
+from clad.stamps import SECOND
 
 OPEN = -1.0
 NEAR_JOINTS, NEAR_POSITION, NEAR_ANGLE = 0.02, 0.01, 0.05  # rad, m, rad: home is reached

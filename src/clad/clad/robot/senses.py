@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clad.contract import Observation, RobotContract
-from clad.robot.history import SECOND, History
+from clad.robot.history import History
 from clad.robot.images import squared, squared_intrinsics
 from clad.safety import Measured
+from clad.stamps import SECOND
 
 PICTURES = 8  # of a camera that are kept to be matched with another's
 

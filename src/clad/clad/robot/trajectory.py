@@ -11,7 +11,8 @@ from functools import cached_property
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 
-SECOND = 10**9
+from clad.stamps import SECOND
+
 POINT_EVERY = 0.05  # s between the points of a long motion
 PEAK = 1.875  # peak speed of a minimum-jerk motion in units of its mean speed
 

@@ -13,8 +13,8 @@ from clad.safety.limiter import Window
 from clad.safety.parse import Bad, parse_command, parse_measured
 from clad.safety.tracks import JointTrack, PoseTrack, Track, TwistTrack
 from clad.safety.types import CartesianCommand, Command, JointCommand, Measured, Reason, State, Verdict
+from clad.stamps import SECOND
 
-SECOND = 10**9
 LONGEST_STEP = 1.5  # control periods: a command that comes later must be reached in that time all the same
 
 

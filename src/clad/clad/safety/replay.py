@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from clad.contract import RobotContract
 from clad.data.episode import Episode
 from clad.safety.actions import command_of
-from clad.safety.filter import SECOND, SafetyFilter
+from clad.safety.filter import SafetyFilter
 from clad.safety.types import Measured, State
+from clad.stamps import SECOND
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clad.look.rate import SECOND, Rate
+from clad.look.rate import Rate
 from clad.look.standing import Standing
+from clad.stamps import SECOND
 
 
 @given(hertz=st.floats(1, 200), kept=st.lists(st.booleans(), min_size=3, max_size=80).filter(lambda k: sum(k) > 1))

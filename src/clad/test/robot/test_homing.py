@@ -11,8 +11,8 @@ from clad.contract import load_contract
 from clad.robot.homing import Homing
 from clad.robot.kinematics import load_kinematics
 from clad.robot.pose import motion_between, moved
-from clad.robot.trajectory import SECOND
 from clad.safety import Measured
+from clad.stamps import SECOND
 
 FAKE = load_contract("fake")
 ARM = load_kinematics(FAKE)

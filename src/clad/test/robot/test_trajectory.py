@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clad.robot.trajectory import PEAK, SECOND, Trajectory, knot_velocity, onward, rest_to_rest, standing
+from clad.robot.trajectory import PEAK, Trajectory, knot_velocity, onward, rest_to_rest, standing
+from clad.stamps import SECOND
 
 PERIOD = 0.05
 JOINTS = st.lists(st.floats(-3, 3), min_size=2, max_size=2).map(np.array)

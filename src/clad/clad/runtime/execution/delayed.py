@@ -13,6 +13,7 @@ from clad.runtime.execution.executor import ChunkExecutor
 from clad.runtime.execution.latency import LatencyModel
 from clad.runtime.execution.rtc import Committed, Continuation
 from clad.runtime.types import Chunk
+from clad.stamps import SECOND
 
 ROUNDING = 1e-9  # of a control step: 0.15 s at 20 Hz are 3 steps, though the product is 3.0000000000000004
 
@@ -50,7 +51,7 @@ class DelayedExecution:
         self._contract = contract
         self._sync, self._rtc, self._every = strategy == "sync", strategy == "rtc", every
         self.executor = ChunkExecutor(strategy, contract.action, execute_steps=execute_steps)
-        self._dt = round(1e9 / contract.control_rate)
+        self._dt = round(SECOND / contract.control_rate)
         self._latency = LatencyModel(warm_up=0)  # in control steps nothing starts cold
         self._continuation = Continuation(self._dt, self._latency)
         self._coming: list[tuple[int, TimedChunk]] = []  # (step of arrival, chunk)
